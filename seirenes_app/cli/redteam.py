@@ -53,10 +53,11 @@ from seirenes_app.services.run_repository import log_tail
 from training.core.prompts import TYPE_LABELS, Placement
 from training.core.validity import JudgeOptions
 from training.errors import UserError
-from training.runs.processes import FORCE
+from training.runs.control import CommandKind, send_command
+from training.runs.processes import FORCE, running_process
 from training.runs.status import RunStatus
 
-ACTIONS = ("list", "show", "resume", "stop", "export")
+ACTIONS = ("list", "show", "pause", "resume", "stop", "export")
 ABOVE = 4
 """Exit code where a confirmed loss is above `--fail-above`."""
 _CODES = {RunStatus.FINISHED: 0, RunStatus.STOPPED: 3, RunStatus.FAILED: 2}
@@ -75,7 +76,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         + ", ".join(ACTIONS),
     )  # fmt: skip
     parser.add_argument(
-        "campaign", nargs="?", default="", metavar="ID", help="a campaign, for show, resume, stop, export"
+        "campaign", nargs="?", default="", metavar="ID", help="a campaign, for show, pause, resume, stop, export"
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--detach", action="store_true", help="start it in the background and return")
@@ -132,7 +133,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def redteam(options: argparse.Namespace) -> int:
-    """Start a campaign, or list, show, resume, stop or export one."""
+    """Start a campaign, or list, show, pause, resume, stop or export one."""
     repository = CampaignRepository()
     if options.target == "list":
         return _list(repository, options.json)
@@ -140,7 +141,8 @@ def redteam(options: argparse.Namespace) -> int:
         if not options.campaign:
             raise UserError(f"Name a campaign: seirenes redteam {options.target} ID. List them: seirenes redteam list")
         paths = repository.find(options.campaign)
-        return {"show": _show, "resume": _resume, "stop": _stop, "export": _export}[options.target](paths, options)
+        actions = {"show": _show, "pause": _pause, "resume": _resume, "stop": _stop, "export": _export}
+        return actions[options.target](paths, options)
     if options.campaign:
         raise UserError(f"{options.campaign!r} is one argument too many: a campaign has one target.")
     plan = plan_of(options)
@@ -227,8 +229,10 @@ def progress_line(state: CampaignState) -> ProgressLine:
     stage = STAGE_LABELS[state.campaign_stage or CampaignStage.GENERATE]
     spent = f"{state.spent.requests:,} requests"
     left = "" if state.eta_s is None else f"at most {countdown(state.eta_s)} left"
-    details = " · ".join(filter(None, (spent, f"{state.recipes} recipes" if state.recipes else "", left)))
     doing = f"{stage}: {state.doing}" if state.doing else stage
+    if state.status is RunStatus.PAUSED:
+        doing, left = f"paused at: {stage}", ""
+    details = " · ".join(filter(None, (spent, f"{state.recipes} recipes" if state.recipes else "", left)))
     return ProgressLine(doing, state.share, 1.0, percent(state.share), details)
 
 
@@ -351,7 +355,20 @@ def _list(repository: CampaignRepository, as_json: bool) -> int:
     return 0
 
 
+def _pause(paths: CampaignDir, options: argparse.Namespace) -> int:
+    name = call_name(paths, campaigns_root())
+    if running_process(paths) is None:
+        raise UserError(f"{paths.run_id} is not at work, so there is nothing to pause.")
+    send_command(paths, CommandKind.PAUSE)
+    _say(f"{paths.run_id} pauses after the requests under way. Continue it: seirenes redteam resume {name}")
+    return 0
+
+
 def _resume(paths: CampaignDir, options: argparse.Namespace) -> int:
+    if running_process(paths) is not None and CampaignWatch(paths).poll().status is RunStatus.PAUSED:
+        send_command(paths, CommandKind.RESUME)
+        _say(f"{paths.run_id} continues. See how far it is: seirenes redteam list")
+        return 0
     return _run(paths, options)
 
 

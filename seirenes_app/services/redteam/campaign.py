@@ -461,6 +461,11 @@ class CampaignSummary:
         """Whether its process is at work, or is about to be."""
         return self.started and self.state is not None and not self.state.over
 
+    @property
+    def paused(self) -> bool:
+        """Whether its process holds until it is asked to continue."""
+        return self.live and self.state is not None and self.state.status is RunStatus.PAUSED
+
 
 def read_summary(paths: CampaignDir, watch: CampaignWatch | None = None) -> CampaignSummary:
     plan = None

@@ -131,6 +131,9 @@ def campaign_costs(plan: CampaignPlan) -> tuple[CostEstimate, ...]:
 
 # ---------------------------------------------------------------------- the process
 
+PAUSED = "paused"
+"""The stage of a process that holds."""
+
 
 @dataclass(slots=True)
 class _Reporter:
@@ -159,10 +162,11 @@ class _Reporter:
         share = max(shares_of(self.plan.budget, spent).values(), default=0.0)
         eta = spent.seconds * (1 - share) / share if share > 0.02 else None
         report = self.last
+        stage = {"stage": report.stage} if kind is EventKind.STAGE else {}
         self.log.write(
-            kind, **({"stage": report.stage} if kind is EventKind.STAGE else {}), doing=self.said or report.doing,
+            kind, **{**stage, **data}, doing=self.said or report.doing,
             recipes=report.recipes, confirmed=report.confirmed, best=[asdict(b) for b in report.best],
-            spent=asdict(spent), budget=asdict(self.plan.budget), eta_s=eta, **data,
+            spent=asdict(spent), budget=asdict(self.plan.budget), eta_s=eta,
         )  # fmt: skip
 
 
@@ -187,7 +191,11 @@ def run_campaign(
 
         def cancelled() -> bool:
             reporter.detail("")
-            return control.cancelled() or _paused(control, reporter)
+            return control.cancelled()
+
+        def hold() -> None:
+            if control.obey(lambda: reporter.write(stage=PAUSED)):
+                reporter.write()
 
         opener = open_with or (
             lambda name, progress, stop: open_campaign_model(name, plan, progress, stop, paths.run_id)
@@ -195,7 +203,13 @@ def run_campaign(
         with (
             closing(CampaignStore(paths.rows)) as store,
             CampaignModels(
-                plan, store, opener, ask_judge_with or _judge_of(plan), cancelled=cancelled, report=reporter.detail
+                plan,
+                store,
+                opener,
+                ask_judge_with or _judge_of(plan),
+                cancelled=cancelled,
+                hold=hold,
+                report=reporter.detail,
             ) as models,
         ):
             reporter.models = models
@@ -210,22 +224,6 @@ def run_campaign(
             reporter.last = Report(CampaignStage.DONE, "", result.tried, (), len(result.weaknesses))
             reporter.write(EventKind.DONE, outcome=outcome, message=message)
         return outcome
-
-
-def _opener(plan: CampaignPlan, account: str) -> OpenModel:
-    return lambda name, progress, cancelled: open_campaign_model(name, plan, progress, cancelled, account)
-
-
-def _paused(control: ProcessControl, reporter: _Reporter) -> bool:
-    """Wait while the campaign is paused; True where it is to stop then. Requests that are under way are waited for by
-    nobody meanwhile: they end by themselves."""
-    if not control.paused:
-        return False
-    try:
-        control.obey(lambda: reporter.log.write(EventKind.STAGE, stage="paused"))
-    except StopRequested:
-        return True
-    return False
 
 
 def describe_end(result: CampaignResult, outcome: str) -> str:

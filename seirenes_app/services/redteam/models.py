@@ -97,13 +97,14 @@ class CampaignModels:
 
     def __init__(
         self, plan: CampaignPlan, store: CampaignStore, open_model: OpenModel, ask_judge: AskJudge, *,
-        cancelled: Callable[[], bool] = lambda: False, report: Callable[[str], object] = lambda _doing: None,
+        cancelled: Callable[[], bool] = lambda: False, hold: Callable[[], object] = lambda: None,
+        report: Callable[[str], object] = lambda _doing: None,
     ) -> None:  # fmt: skip
         self.plan, self.spent = plan, Spent()
         self.remote = False
         """Whether any model that was asked is an endpoint."""
         self._store, self._open, self._ask_judge = store, open_model, ask_judge
-        self._cancelled, self._report = cancelled, report
+        self._cancelled, self._hold, self._report = cancelled, hold, report
         self._cap, self._stage = plan.budget, ""
         self._seq = 0
         self._answers: dict[tuple[str, str], tuple[Answer, ...]] = {}
@@ -310,6 +311,8 @@ class CampaignModels:
         self._seq += 1
         stored = self._store.chunk(self._seq)
         if stored is None:
+            # Between requests only: a pause within them would count as waiting for a model.
+            self._hold()
             if self._cancelled():
                 raise StopRequested
             stored = replace(self._asked(kind, ask), digest=digest)

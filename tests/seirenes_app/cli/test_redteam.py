@@ -48,6 +48,11 @@ def test_a_weakness_is_shown_with_examples_side_by_side(campaign, capsys):
     assert main(["redteam", "show", campaign, "--rank", "99"]) == 2
 
 
+def test_only_a_campaign_at_work_is_paused(campaign, capsys):
+    assert main(["redteam", "pause", campaign]) == 2
+    assert "is not at work" in capsys.readouterr().err
+
+
 def test_exports_are_written_by_the_beginning_of_an_id(campaign, tmp_path, capsys):
     out = tmp_path / "found.sarif"
     assert main(["redteam", "export", campaign[:15], "--to", "sarif", "--out", str(out)]) == 0

@@ -44,6 +44,8 @@ from training.core.types import HintType
 from training.core.validity import JudgeOptions
 from training.endpoints import Endpoint, Price, save_endpoint
 from training.evaluation.suites.repository import SuiteRepository
+from training.runs.control import CommandKind, CommandTail
+from training.runs.events import EventKind, EventLog
 
 
 @pytest.fixture
@@ -274,6 +276,27 @@ def test_a_campaign_at_work_shows_stage_budget_and_that_nothing_is_confirmed(mak
     assert is_destructive(page.view.stop)
     assert not page.view.stop.hasFocus()
     assert not page.view.resume.isVisible()
+
+
+def test_a_campaign_is_paused_and_resumed_in_one_place(make_page, campaigns, qtbot):
+    paths = live_campaign(campaigns)
+    page = make_page()
+    page.open_campaign(paths.root)
+    qtbot.waitUntil(page.view.pause.isVisible, timeout=10_000)
+    page.view.pause.setFocus()
+    qtbot.keyClick(page.view.pause, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: [c.kind for c in CommandTail(paths.commands).poll()] == [CommandKind.PAUSE])
+    log = EventLog(paths.events)
+    log.write(EventKind.STAGE, stage="paused")
+    log.close()
+    qtbot.waitUntil(page.view.resume.isVisible, timeout=10_000)
+    assert not page.view.pause.isVisible()
+    assert page.view.badge.accessibleName() == "Paused"
+    assert page.view.running.doing.text().startswith("Paused at: ")
+    assert page.view.resume.hasFocus()
+    qtbot.keyClick(page.view.resume, Qt.Key.Key_Space)
+    wanted = [CommandKind.PAUSE, CommandKind.RESUME]
+    qtbot.waitUntil(lambda: [c.kind for c in CommandTail(paths.commands).poll()] == wanted)
 
 
 def test_one_that_crashed_can_be_resumed(make_page, campaigns, qtbot, monkeypatch):

@@ -23,6 +23,8 @@ FORM_ACTIONS = (
 CAMPAIGN_ACTIONS = (
     ActionSpec("red-team.stop", "Stop and keep", "", "stop", "End the campaign; what was found and paid for is kept",
                destructive=True),
+    ActionSpec("red-team.pause", "Pause", "", "pause", "Hold after the requests under way; nothing is asked meanwhile",
+               seen_first=True),
     ActionSpec("red-team.resume", "Resume", "", "resume", "Continue; nothing is asked or paid twice",
                seen_first=True),
     ActionSpec("red-team.report", "Report (HTML)", "Ctrl+Shift+E", "file", "One HTML file with all figures"),

@@ -36,6 +36,7 @@ from seirenes_app.ui.widgets.badges import HEIGHT as BADGE_HEIGHT
 from seirenes_app.ui.widgets.badges import paint_badge
 from seirenes_app.ui.widgets.labels import draw_elided
 from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, Index, TableModel, lay_out_rows
+from training.runs.control import CommandKind, send_command
 from training.runs.processes import FORCE, StopEscalation
 
 ROW, PAD = 56, 10
@@ -74,6 +75,14 @@ class CampaignMonitor(ProcessMonitor[CampaignSummary]):
 
         self._tasks.run(lambda: start_campaign(paths), lambda _pid: self._on_started(paths), failed)
         self.changed.emit()
+
+    def pause(self, paths: CampaignDir) -> None:
+        """Ask it to hold after the requests under way."""
+        self._do(lambda: send_command(paths, CommandKind.PAUSE), None, "The campaign was not paused")
+
+    def unpause(self, paths: CampaignDir) -> None:
+        """Ask a paused one to continue."""
+        self._do(lambda: send_command(paths, CommandKind.RESUME), None, "The campaign was not resumed")
 
     def rename(self, paths: CampaignDir, name: str) -> None:
         self._do(lambda: rename_campaign(paths, name), lambda _none: self.refresh(), "It was not renamed")

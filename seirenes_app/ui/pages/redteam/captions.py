@@ -177,6 +177,8 @@ def describe_doing(state: CampaignState, *, stopping: bool = False) -> str:
     if stopping:
         return "Stopping; what was found is kept."
     stage = STAGE_LABELS.get(state.campaign_stage, "starting") if state.campaign_stage is not None else "starting"
+    if state.status is RunStatus.PAUSED:
+        return f"Paused at: {stage}. Nothing is asked until it is resumed."
     parts = [stage.capitalize(), state.doing]
     if state.eta_s is not None:
         parts.append(f"at most {countdown(state.eta_s)} left")

@@ -150,6 +150,7 @@ class CampaignView(QWidget):
         self.badge = Badge(BadgeStyle("clock", "", "muted"))
         self.about = ElidedLabel("small", fill=True)
         self.stop = action_button(actions["stop"], kind="quiet")
+        self.pause = action_button(actions["pause"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="quiet")
         self.suite, self.train = action_button(actions["suite"]), action_button(actions["train"])
         self.export = action_button(actions["export"])
@@ -160,7 +161,7 @@ class CampaignView(QWidget):
         self.running_area = scroll_area(self.running)
         self._stack.addWidget(self.running_area)
         self._stack.addWidget(self.results)
-        head = row(self.back, self.title, self.badge, None, self.stop, self.resume, self.suite,
+        head = row(self.back, self.title, self.badge, None, self.stop, self.pause, self.resume, self.suite,
                    self.train, self.export)  # fmt: skip
         column(head, self.about, (holder, 1), spacing=SPACE_2, margins=(28, 18, 28, 12), parent=self)
 
@@ -181,10 +182,12 @@ class CampaignView(QWidget):
             self.results.render_result(result, name_of(summary))
         self._stack.setCurrentWidget(self.results if shown else self.running_area)
         status = summary.state.status if summary.state is not None else None
-        # They take turns in one place. The focus never lands on the one that stops, and it comes only once the
-        # campaign is at work: a second click on the other must not reach it.
+        # Pause and resume take turns in one place, and the keyboard goes from one to the other. It never lands on the
+        # one that stops, which stands beside them: a second click on another must not reach it.
+        over = not summary.live and summary.state is not None
+        self.resume.setVisible(summary.paused or (over and status is not RunStatus.FINISHED))
+        self.pause.setVisible(summary.live and not summary.paused)
         self.stop.setVisible(summary.live)
-        self.resume.setVisible(not summary.live and summary.state is not None and status is not RunStatus.FINISHED)
         self.resume.setText("Resume" if summary.started else "Start")
         for button in (self.suite, self.train, self.export):
             button.setVisible(shown)
@@ -234,7 +237,8 @@ class RedTeamPage(Page):
             "delete": lambda: chosen(self.ask_delete),
             "start": self.start, "copy-command": self._copy_command,
             "stop": lambda: chosen(lambda s: self.campaigns.stop(s.paths)),
-            "resume": lambda: chosen(lambda s: self.campaigns.resume(s.paths)),
+            "pause": lambda: chosen(self._pause),
+            "resume": lambda: chosen(self._resume),
             "report": self.write_report, "export": self.show_exports, "suite": self.make_suite,
             "train": self.train_against, "craft": self.open_in_craft,
             "next": lambda: details(1), "previous": lambda: details(-1),
@@ -402,6 +406,7 @@ class RedTeamPage(Page):
         live = summary is not None and summary.live
         starting = summary is not None and self.campaigns.is_starting(summary.paths.root)
         stopping = summary is not None and summary.paths.root in self.campaigns.stopping
+        paused = summary is not None and summary.paused
         over = summary is not None and summary.state is not None and not live
         finished = over and summary is not None and summary.state.status is RunStatus.FINISHED
         details = self.view.results.details
@@ -413,7 +418,9 @@ class RedTeamPage(Page):
             "rename": summary is not None and summary.plan is not None, "folder": summary is not None,
             "delete": summary is not None, "start": face is View.FORM and self.form.ready,
             "copy-command": face is View.FORM and self.form.ready, "stop": live and not stopping,
-            "resume": over and not finished and not starting, "report": has_result, "export": free,
+            "pause": live and not stopping and not paused,
+            "resume": (paused and not stopping) or (over and not finished and not starting),
+            "report": has_result, "export": free,
             "suite": free and confirmed, "train": free and confirmed,
             "craft": listed and details.shown_example is not None,
             "next": listed and at + 1 < n, "previous": listed and at > 0,
@@ -452,6 +459,14 @@ class RedTeamPage(Page):
 
     def _on_ended(self, summary: CampaignSummary) -> None:
         self.toast.emit(f"The campaign “{name_of(summary)}” is {status_style(summary).text.lower()}.")
+
+    def _pause(self, summary: CampaignSummary) -> None:
+        self.campaigns.pause(summary.paths)
+        self.toast.emit("The campaign pauses after the requests under way.")
+
+    def _resume(self, summary: CampaignSummary) -> None:
+        """Continue a paused one; start one again that is over."""
+        (self.campaigns.unpause if summary.paused else self.campaigns.resume)(summary.paths)
 
     def _rename(self, summary: CampaignSummary) -> None:
         name, accepted = QInputDialog.getText(self, "Rename the campaign", "Name", text=name_of(summary))

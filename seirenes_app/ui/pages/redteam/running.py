@@ -24,6 +24,7 @@ from seirenes_app.ui.widgets.banner import Banner, BannerKind
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_card_heading, make_label
+from seirenes_app.ui.widgets.progress import ICONS as LIVE_ICONS
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
 from seirenes_app.ui.widgets.table_model import Column, TableModel
 from training.core.prompts import TYPE_LABELS
@@ -59,7 +60,7 @@ class StageStrip(QWidget):
             if place < at:
                 icon, tone = "check", "good"
             elif place == at:
-                icon, tone = ("stopped", "muted") if state.over else ("running", "accent")
+                icon, tone = ("stopped", "muted") if state.over else (LIVE_ICONS.get(state.status, "running"), "accent")
                 said = STAGES[stage][0]
             else:
                 icon, tone = "clock", "muted"

@@ -1,6 +1,8 @@
 """A campaign's search on a simulated target: what it finds, what it spends, and that a kill changes nothing."""
 
 import random
+import threading
+import time
 
 import pytest
 
@@ -15,6 +17,9 @@ from tests.seirenes_app.services.redteam.conftest import CUE, fails_on_cue, make
 from training.core.gates import check_hint
 from training.core.types import HintType
 from training.errors import UserError
+from training.runs.control import CommandKind, send_command
+from training.runs.events import EventTail
+from training.runs.status import RunStatus
 
 LANGUAGE = campaign.WriterSpec(campaign.WriterKind.LANGUAGE)
 
@@ -87,6 +92,41 @@ def test_ten_kills_change_nothing(found, tmp_path):
     assert result.refuted == expected.refuted
     assert result.spent.requests == expected.spent.requests
     assert calls == len(whole.calls)
+
+
+def test_a_paused_campaign_asks_nothing_until_it_is_resumed_and_finds_the_same(tmp_path):
+    paths, plan = make(tmp_path, requests=300)
+    target = target_of(paths, plan, fails_on_cue)
+    answers, asked = target.complete, []
+
+    def pauses(chats, spec, progress=None, cancelled=None):
+        asked.append(time.monotonic())
+        if len(asked) == 3:
+            send_command(paths, CommandKind.PAUSE)
+        return answers(chats, spec)
+
+    target.complete = pauses
+    watch, seen = campaign.CampaignWatch(paths), []
+
+    def resumes():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if any(e.data.get("stage") == "paused" for e in EventTail(paths.events).poll()):
+                seen.append((len(asked), watch.poll().status))
+                time.sleep(0.6)
+                seen.append((len(asked), watch.poll().status))
+                return send_command(paths, CommandKind.RESUME)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=resumes)
+    thread.start()
+    assert run_campaign(paths.root, open_with=opens(target), commands_from=0) == "finished"
+    thread.join()
+    assert [count for count, _ in seen] == [3, 3]
+    assert seen[0][1] is RunStatus.PAUSED
+    assert len(asked) > 3
+    assert watch.poll().spent.seconds < 0.6
+    assert watch.poll().active_s < asked[-1] - asked[0]
 
 
 def test_a_stopped_campaign_keeps_what_it_has_and_goes_on(tmp_path):
