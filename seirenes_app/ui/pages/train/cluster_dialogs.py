@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QTimer, Signal
@@ -344,6 +344,12 @@ class ClusterDialog(PageDialog):
         self._on_address()
         (self.name if cluster is None else self.address).setFocus()
 
+    @property
+    def cluster(self) -> Cluster:
+        """What the fields say; what has no field stays as it is."""
+        name, address = self.name.text().strip(), self.address.text().strip()
+        return replace(self._old, name=name, address=address) if self._old is not None else Cluster(name, address)
+
     def _on_address(self) -> None:
         """Whether there is a token for the address; the token itself stays where it is."""
         address = self.address.text().strip()
@@ -358,7 +364,7 @@ class ClusterDialog(PageDialog):
         self.save.setEnabled(bool(self.name.text().strip() and self.address.text().strip().partition("://")[2]))
 
     def _save(self) -> None:
-        cluster, token = Cluster(self.name.text().strip(), self.address.text().strip()), self.token.text().strip()
+        cluster, token = self.cluster, self.token.text().strip()
         is_new = self._old is None
         self.token.clear()
         self.save.setEnabled(False)
@@ -375,7 +381,7 @@ class ClusterDialog(PageDialog):
         self.status.render_line("error", "bad", text)
 
     def _drop_token(self) -> None:
-        cluster = Cluster(self.name.text().strip(), self.address.text().strip())
+        cluster = self.cluster
         self._tasks.run(lambda: save_token(cluster, ""), self._on_token_dropped, self._on_failed, key="save cluster")
 
     def _on_token_dropped(self, _none: None) -> None:
