@@ -156,7 +156,7 @@ class _Connection:
         import httpx
         import tinker
 
-        began, wait_s = time.monotonic(), FIRST_WAIT_S
+        unreached, wait_s = 0.0, FIRST_WAIT_S
         while True:
             try:
                 return await call()
@@ -176,7 +176,9 @@ class _Connection:
                     f"{self.url} does not speak the Tinker API as this version does ({type(error).__name__} in {what})."
                     " Update the server, or the package tinker."
                 ) from None
-            if time.monotonic() - began + wait_s > self.patience_s:
+            # From the first failure on: a connection may be lost after a long wait for a result.
+            unreached = unreached or time.monotonic()
+            if time.monotonic() - unreached + wait_s > self.patience_s:
                 raise EngineError(
                     f"{self.url} {problem} ({what}). Start the server again and resume the run, or check engine.url."
                 )

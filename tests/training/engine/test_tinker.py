@@ -318,6 +318,22 @@ def test_a_server_that_stays_away_ends_the_run_with_a_remedy(server, model_dir):
     server.start(server.port)
 
 
+def test_a_connection_that_is_lost_after_a_long_wait_is_tried_again(server, model_dir, monkeypatch):
+    remote = connect(server, model_dir, patience_s=1.0)
+    answer, lost = server._retrieve, []
+
+    def lose_the_first(id_):
+        if not lost:
+            lost.append(id_)
+            time.sleep(1.2)
+            raise ConnectionAbortedError
+        return answer(id_)
+
+    monkeypatch.setattr(server, "_retrieve", lose_the_first)
+    assert all(remote.sample(PROMPTS, 1, SamplingParams(3)))
+    assert lost
+
+
 @pytest.mark.parametrize(
     ("changed", "key"),
     [

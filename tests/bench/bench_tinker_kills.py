@@ -1,0 +1,352 @@
+"""Kill driver, server and network at random during runs on a real server of the Tinker API, and compare with a run that
+was left alone.
+
+    python tests/bench/bench_tinker_kills.py [--kills 10] [--minutes 30] [--steps 6] [--seed 0] [--port 8141]
+
+Three kinds of `--kills` each, in turn, at random moments, loading included: SIGKILL to the driver, which is resumed;
+SIGKILL to all processes of the server, which is started again on its database after a random time; and a network that
+resets or swallows everything for a random time, by a proxy between the two. A driver that ends by itself is resumed.
+
+Of each run it checks: the updates behind the last state, counted in the server's own database along the chain of loaded
+states, are those of the run and of one left alone, with one gradient an update; its adapter is that of one left alone;
+every step is there once; no process is left over; every end and every outage has a message.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import psutil
+from safetensors.numpy import load_file
+
+from seirenes_app.services.engine_server import EngineRecord, EngineRequest, engines_folder, start_engine, stop_engine
+from training.runs.config import from_dict
+from training.runs.paths import RunPaths, new_run
+
+SETTINGS = {
+    "mode": "seirenes",
+    "model": {"path": "starter", "tuning": "lora", "lora_rank": 8, "threads": 1},
+    "rollout": {"questions": 3, "clean": 3, "hints": 2, "hinted": 2, "max_solution_tokens": 48, "max_hint_tokens": 24},
+    "update": {"learning_rate": 1e-3},
+    "evaluation": {"problems": 4, "max_new_tokens": 32, "every": 0},
+    "data": {"pool": 60},
+    "checkpoint": {"every": 1},
+}
+BATCHES = {"max_lora_adapters": 8, "sample_max_num_sequences": 16, "train_micro_batch_size": 8}
+KINDS = ("driver", "server", "network")
+PATIENCE_S = 15.0
+LONGEST_OUTAGE_S = 12.0
+ORPHAN_S = 20.0
+
+
+class Network:
+    """A TCP proxy to a port of this machine that can be cut."""
+
+    def __init__(self, port: int, target: int) -> None:
+        self.port, self.target = port, target
+        self._cut = ""
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        serving = asyncio.start_server(self._accept, "127.0.0.1", port)
+        asyncio.run_coroutine_threadsafe(serving, self._loop).result(5)
+
+    def cut(self, how: str) -> None:
+        """'reset': every connection, old or new, is reset. 'swallow': nothing arrives any more."""
+        self._cut = how
+        if how == "reset":
+            self._loop.call_soon_threadsafe(self._abort)
+
+    def mend(self) -> None:
+        """New connections work; those of the outage are reset."""
+        self._cut = ""
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut == "reset":
+            writer.transport.abort()
+            return
+        self._open.add(writer)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            self._open.add(back)
+            try:
+                await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+            finally:
+                self._open.discard(back)
+                back.transport.abort()
+        except OSError:
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(1 << 16):
+                if not self._cut:
+                    sink.write(data)
+                    await sink.drain()
+        if not self._cut:
+            sink.close()
+
+
+class Bench:
+    """A server, its network, and the processes of the run of the moment."""
+
+    def __init__(self, place: Path, options: argparse.Namespace) -> None:
+        self.place, self.options = place, options
+        self.luck = random.Random(options.seed)
+        self.ends = time.monotonic() + 60 * options.minutes
+        self.record = self.start_server()
+        self.network = Network(options.port + 1, options.port)
+        self.driver: subprocess.Popen[bytes] | None = None
+        self.done: Counter[str] = Counter()
+        self.orphans = 0
+        self.faults: list[str] = []
+
+    def start_server(self) -> EngineRecord:
+        return start_engine(EngineRequest(port=self.options.port, rank=8, settings=dict(BATCHES)))
+
+    def start_driver(self, root: Path) -> None:
+        with (self.place / "driver.log").open("ab") as log:
+            self.driver = subprocess.Popen(
+                [sys.executable, "-m", "training", "run", str(root)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def new(self, name: str) -> RunPaths:
+        engine = {
+            "backend": "tinker", "url": f"http://127.0.0.1:{self.network.port}", "base_model": self.record.base_model,
+            "accept": "update.max_grad_norm", "patience_s": PATIENCE_S, "timeout_s": 300,
+        }  # fmt: skip
+        config = from_dict({**SETTINGS, "name": name, "steps": self.options.steps, "engine": engine}, "the bench")
+        return new_run(self.place, config, name)
+
+    # ------------------------------------------------------------------ the kills
+
+    def kill(self, kind: str) -> str:
+        """Do it; what was done, in words."""
+        if kind == "driver":
+            assert self.driver is not None
+            family = psutil.Process(self.driver.pid).children(recursive=True)
+            self.driver.kill()
+            self.driver.wait()
+            _, left = psutil.wait_procs(family, ORPHAN_S)
+            self.orphans += len(left)
+            return f"SIGKILL, {len(family)} children, {len(left)} left"
+        outage = self.luck.uniform(0.5, LONGEST_OUTAGE_S)
+        if kind == "server":
+            process = psutil.Process(self.record.pid)
+            family = [process, *process.children(recursive=True)]
+            for each in family:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(family, ORPHAN_S)
+            time.sleep(outage)
+            began = time.monotonic()
+            self.record = self.start_server()
+            return f"SIGKILL of {len(family)}, off {outage:.1f} s, ready again {time.monotonic() - began:.1f} s later"
+        how = self.luck.choice(("reset", "swallow"))
+        self.network.cut(how)
+        time.sleep(outage)
+        self.network.mend()
+        return f"{how} for {outage:.1f} s"
+
+    def left_alone(self, name: str) -> RunPaths:
+        paths = self.new(name)
+        self.start_driver(paths.root)
+        assert self.driver is not None
+        if self.driver.wait():
+            raise SystemExit(f"The run that was left alone failed: {last_words(paths)}")
+        return paths
+
+    def disturbed(self, name: str, length_s: float) -> RunPaths:
+        """A run to its end, with kills while there are any left."""
+        paths = self.new(name)
+        self.start_driver(paths.root)
+        assert self.driver is not None
+        while True:
+            number = sum(self.done.values())
+            more = number < len(KINDS) * self.options.kills and time.monotonic() < self.ends
+            wait_s = self.luck.uniform(0.02, 0.5) * length_s if more else 600.0
+            try:
+                code = self.driver.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                if not more:
+                    self.faults.append(f"{name}: no end within 600 s")
+                    self.driver.kill()
+                    return paths
+                kind = KINDS[number % len(KINDS)]
+                stage = last_stage(paths)
+                did = self.kill(kind)
+                self.done[kind] += 1
+                print(f"kill {number + 1:2}: {kind:7} in {stage:28} {did}", flush=True)
+                if kind != "driver":
+                    continue
+            else:
+                if code == 0:
+                    return paths
+                print(f"         the run ended by itself ({code}): {last_words(paths)}", flush=True)
+                if "Traceback" in last_words(paths) or not last_words(paths):
+                    self.faults.append(f"{name}: an end without a message")
+            self.start_driver(paths.root)
+
+
+# ---------------------------------------------------------------------- what a run left
+
+
+def events(paths: RunPaths) -> list[dict]:
+    found = []
+    for line in paths.events.read_text().splitlines() if paths.events.exists() else ():
+        with suppress(ValueError):  # half a line of a killed process
+            found.append(json.loads(line))
+    return found
+
+
+def last_stage(paths: RunPaths) -> str:
+    last = next((e for e in reversed(events(paths)) if e["event"] in ("launch", "stage", "step", "checkpoint")), {})
+    return f"step {last.get('step', '-')}, {last.get('stage') or last.get('name') or last.get('event', 'loading')}"
+
+
+def last_words(paths: RunPaths) -> str:
+    last = next((e for e in reversed(events(paths)) if e["event"] in ("done",)), {})
+    return str(last.get("message") or "")[:220]
+
+
+def last_checkpoint(paths: RunPaths) -> Path:
+    return sorted((paths.root / "checkpoints").glob("step_*"))[-1]
+
+
+def count_updates(database: Path, state: str) -> tuple[int, int]:
+    """Optimiser steps that moved weights, and gradients, behind a state, along the chain of states that were loaded."""
+    steps = gradients = 0
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as server:
+        while state:
+            model, _, name = state.removeprefix("tinker://").partition("/weights/")
+            rows = server.execute(
+                "SELECT request_type, request_data FROM futures WHERE model_id = ? AND status = 'COMPLETED' "
+                "AND request_id < (SELECT request_id FROM futures WHERE model_id = ? AND status = 'COMPLETED' AND "
+                "request_type = 'SAVE_WEIGHTS' AND json_extract(request_data, '$.path') = ?) ORDER BY request_id DESC",
+                (model, model, name),
+            )
+            state = ""
+            for kind, text in rows:
+                asked = json.loads(text)
+                if kind == "OPTIM_STEP" and asked["adam_params"]["learning_rate"] > 0:
+                    steps += 1
+                elif kind == "FORWARD_BACKWARD":
+                    gradients += 1
+                elif kind == "LOAD_WEIGHTS":
+                    state = f"tinker://{asked['source_model_id']}/weights/{asked['checkpoint_id']}"
+                    break
+    return steps, gradients
+
+
+def adapter(paths: RunPaths) -> dict:
+    return load_file(last_checkpoint(paths) / "adapter_model.safetensors")
+
+
+def largest_gap(first: dict, second: dict) -> float:
+    assert first.keys() == second.keys()
+    return max(float(abs(first[k].astype("float64") - second[k]).max()) for k in first)
+
+
+def check(bench: Bench, paths: RunPaths, whole: RunPaths) -> None:
+    """Print what a run ended with beside one left alone, and note what is wrong."""
+    database = engines_folder() / f"state-{bench.options.port}" / "requests.db"
+    mine, theirs = (json.loads((last_checkpoint(p) / "backend.json").read_text()) for p in (paths, whole))
+    steps, gradients = count_updates(database, mine["state"])
+    gap = largest_gap(adapter(paths), adapter(whole))
+    size = max(float(abs(v).max()) for v in adapter(whole).values())
+    with (
+        closing(sqlite3.connect(f"file:{paths.rollouts}?mode=ro", uri=True)) as rows,
+        closing(sqlite3.connect(f"file:{whole.rollouts}?mode=ro", uri=True)) as others,
+    ):
+        query = "SELECT step, count(*) FROM rollouts GROUP BY step ORDER BY step"
+        same_rows = rows.execute(query).fetchall() == others.execute(query).fetchall()
+    found = events(paths)
+    warned = sum(e.get("code") == "engine_unreachable" for e in found)
+    launches = sum(e["event"] == "launch" for e in found)
+    left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(paths.root) in (p.info["cmdline"] or ())]
+    print(f"{paths.root.name}: {launches} launches, {warned} outages reported; updates: {mine['steps']} in the run, "
+          f"{steps} on the server ({gradients} gradients), {theirs['steps']} in the run left alone; rollouts a step "
+          f"{'the same' if same_rows else 'DIFFERENT'}; adapter: largest gap {gap:.2e} of {size:.2e}; "
+          f"processes left: {len(left)}", flush=True)  # fmt: skip
+    for wrong, text in (
+        (mine["steps"] != theirs["steps"], "another number of updates than the run left alone"),
+        (steps != mine["steps"], "updates lost or doubled on the server"),
+        (gradients != steps, "another number of gradients than of updates"),
+        (not same_rows, "other rollouts a step"),
+        (gap > 1e-2 * size, "another adapter"),
+        (bool(left), "processes left over"),
+    ):
+        if wrong:
+            bench.faults.append(f"{paths.root.name}: {text}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10, help="of each kind")
+    parser.add_argument("--minutes", type=float, default=30.0, help="no kill after these")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--port", type=int, default=8141, help="the server's; the proxy has the next")
+    parser.add_argument("--keep", action="store_true", help="leave the runs")
+    options = parser.parse_args()
+    # A server that is started again finds what it had compiled.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(engines_folder() / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    place = Path(tempfile.mkdtemp(prefix="seirenes-kills-"))
+    began = time.monotonic()
+    bench = Bench(place, options)
+    try:
+        # The first one also compiles.
+        first = bench.left_alone("alone-1")
+        length_s = -time.monotonic()
+        second = bench.left_alone("alone-2")
+        length_s += time.monotonic()
+        print(f"left alone: {options.steps} steps in {length_s:.0f} s; adapters of two such runs: largest gap "
+              f"{largest_gap(adapter(first), adapter(second)):.2e}", flush=True)  # fmt: skip
+        check(bench, second, first)
+        number = 0
+        while sum(bench.done.values()) < len(KINDS) * options.kills and time.monotonic() < bench.ends:
+            number += 1
+            check(bench, bench.disturbed(f"killed-{number}", length_s), first)
+    finally:
+        if bench.driver is not None and bench.driver.poll() is None:
+            bench.driver.kill()
+            bench.driver.wait()
+        stop_engine(bench.record)
+        if not options.keep:
+            shutil.rmtree(place, ignore_errors=True)
+    print("kills: " + ", ".join(f"{bench.done[kind]} of the {kind}" for kind in KINDS)
+          + f"; {bench.orphans} orphans; {(time.monotonic() - began) / 60:.1f} min")  # fmt: skip
+    print("faults: " + ("none" if not bench.faults else ""))
+    for fault in bench.faults:
+        print(f"  {fault}")
+    return 1 if bench.faults or bench.orphans else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
