@@ -11,15 +11,18 @@ import argparse
 import itertools
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from training.resources import resources_folder
 from training.runs.config import from_dict
 from training.runs.paths import new_run
 
@@ -30,7 +33,6 @@ HINT_TOKENS = 48
 def serve(tokens: int) -> None:
     """The server. Its port is the first line that it prints."""
     from training.engine.chat_tokenizer import ChatTokenizer
-    from training.resources import resources_folder
 
     codec = ChatTokenizer(resources_folder() / "starter")
     end = min(codec.end_ids)
@@ -118,7 +120,10 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128, help="of a completion")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.train:
+        return train(Path(options.train))
     if options.serve:
         serve(options.tokens)
         return 0
@@ -128,26 +133,42 @@ def main() -> int:
     url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
     try:
         with tempfile.TemporaryDirectory() as place:
+            model = Path(place) / "model"
+            shutil.copytree(resources_folder() / "starter", model)
+            shape = json.loads((model / "config.json").read_text())
+            shape["max_position_embeddings"] = 4 * options.tokens + 1024
+            (model / "config.json").write_text(json.dumps(shape))
             config = from_dict(
                 {
-                    "name": "driver", "steps": options.steps, "model": {"path": "starter", "tuning": "lora"},
+                    "name": "driver", "steps": options.steps, "model": {"path": str(model), "tuning": "lora"},
                     "engine": {"backend": "tinker", "url": url, "base_model": "m", "fetch": False,
                                "accept": "update.max_grad_norm"},
                     "rollout": {"questions": options.questions, "clean": 8, "hints": 4, "hinted": 8,
-                                "max_solution_tokens": 300, "max_hint_tokens": HINT_TOKENS},
+                                "max_solution_tokens": max(300, 2 * options.tokens), "max_hint_tokens": HINT_TOKENS},
                     "evaluation": {"problems": 4, "max_new_tokens": 300, "every": 0}, "data": {"pool": 400},
                     "checkpoint": {"every": 0},
                 },
                 "the bench",
             )  # fmt: skip
             paths = new_run(Path(place), config, "driver")
-            subprocess.run([sys.executable, "-m", "training", "run", str(paths.root)], cwd=ROOT, check=True)
+            subprocess.run([sys.executable, __file__, "--train", str(paths.root)], cwd=ROOT, check=True)
             events = [json.loads(line) for line in paths.events.read_text().splitlines()]
             report([e["metrics"] for e in events if e["event"] == "step"], paths)
     finally:
         server.kill()
         server.wait()
     return 0
+
+
+def train(folder: Path) -> int:
+    """Train the run in `folder`. Its timer reads the processor's clock, which counts all threads of the process, so the
+    parts of a step are processor seconds and waiting for the server is in none."""
+    from training import runner
+    from training.__main__ import main as training
+
+    timer = runner.StageTimer
+    runner.StageTimer = lambda *_: timer(time.process_time)  # type: ignore[assignment,misc]
+    return training(["run", str(folder)])
 
 
 def report(steps: list[dict], paths: object) -> None:
