@@ -186,7 +186,7 @@ def robustness_claim(trend: Trend) -> str:
     if fell:
         return f"this is not robustness alone: {losses}"
     doubtful = [f"{KEPT[key]} may have fallen ({points_interval(c.difference)})" for key, c in paired.items()
-                if c.difference.high < 0]  # fmt: skip
+                if c.difference.high < 0 or (c.difference.mean < 0 and c.p_value < 0.05)]  # fmt: skip
     if doubtful:
         return f"whether this is robustness is open: {' and '.join(doubtful)}"
     if missing := [KEPT[key] for key in KEPT if key not in paired]:
