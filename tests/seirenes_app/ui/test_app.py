@@ -258,7 +258,7 @@ def test_the_palette_is_driven_by_arrows_enter_and_escape(window, qtbot):
 
 def test_commands_that_are_off_are_found_last_and_do_nothing(window, qtbot):
     window.palette_.open()
-    qtbot.keyClicks(window.palette_.edit, "pause")
+    qtbot.keyClicks(window.palette_.edit, "run: pause")
     index = window.palette_.model.index(0, 0)
     assert index.data() == "Run: Pause"
     assert not index.flags() & Qt.ItemFlag.ItemIsEnabled
