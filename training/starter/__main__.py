@@ -141,6 +141,12 @@ def _loose_line(number: int, phase: Phase) -> str:
         f"In phase {number}, {phase.strange_share:.0%} of the neutral sentences were words in no order, "
         f"{phase.loose_share:.0%} of the others were put together of single words and phrases in place of whole\n"
         f"predicates, and {phase.short_share:.0%} of the transfer problems had no transfer.\n"
+        + (
+            f"In phase {number}, {phase.other_words_share:.0%} of the arithmetic problems were in other words than "
+            "their families'.\n"
+            if phase.other_words_share
+            else ""
+        )
     )
 
 

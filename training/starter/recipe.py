@@ -23,6 +23,7 @@ from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.question_parser import move_question
 from training.core.types import HintType, Problem, Role, Split
 from training.prompt_files import COMPACT, built_in
+from training.starter.other_words import OTHER_WORDS, write_in_other_words
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>")
 END, PAD, USER, ASSISTANT = SPECIAL_TOKENS
@@ -81,6 +82,9 @@ class Phase:
     short_share: float = 0.0
     """Of the transfer problems, those in which nothing is handed over: who is asked about is then most of what is to be
     learned. A question behind which neutral text stands is otherwise taken for one about the person named last."""
+    other_words_share: float = 0.0
+    """Of the problems of change, compare, rate and transfer, those in other words than the families': without them a
+    model that has learned to pass over neutral text passes over every fact whose words it does not know."""
     warmup: int = 50
     decay_share: float = 0.4
     """Last share of the steps, in which the learning rate falls linearly to zero."""
@@ -109,9 +113,15 @@ class Recipe:
             3150, 64, 0.012, 1.8e-3, adversary_share=0.25, drill_share=0.02, needed_share=0.3, neutral_share=0.75,
             invented_share=0.2, strange_share=0.15, loose_share=0.5, short_share=0.25, warmup=30, decay_share=0.76,
         ),
+        Phase(
+            1500, 64, 0.01, 1.5e-3, adversary_share=0.28, drill_share=0.02, needed_share=0.3, neutral_share=0.7,
+            invented_share=0.2, strange_share=0.15, loose_share=0.5, short_share=0.2, other_words_share=0.4, warmup=30,
+            decay_share=0.8,
+        ),
     )  # fmt: skip
     """First problems alone, then reading, then reading and writing, then with words in no order too; at last the same
-    for long, with sentences of loose parts and with short problems about who is asked for."""
+    for long, with sentences of loose parts and with short problems about who is asked for, and with stories in other
+    words."""
     family_weights: dict[str, int] = field(
         default_factory=lambda: {
             "change": 3, "compare": 3, "rate": 2, "transfer": 5, "ordering": 4, "clock": 2, "calendar": 1,
@@ -148,7 +158,11 @@ def draw_example(rng: random.Random, recipe: Recipe, phase: Phase) -> Example:
     if rng.random() < phase.adversary_share / (1 - phase.drill_share):
         return draw_hints(problem, rng, recipe.hints_a_prompt)
     text, solution = problem.question, problem.solution
-    if phase.short_share and family == "transfer" and rng.random() < phase.short_share:
+    if phase.other_words_share and family in OTHER_WORDS and rng.random() < phase.other_words_share:
+        text, solution = write_in_other_words(family, rng)
+        if rng.random() < phase.needed_share:
+            text = move_question(text) or text
+    elif phase.short_share and family == "transfer" and rng.random() < phase.short_share:
         text, solution = shorten_transfer(problem)
     elif rng.random() < phase.needed_share:
         text = move_question(text) or text

@@ -32,6 +32,7 @@ from training.prompt_files import COMPACT, built_in
 from training.runs.config import RolloutConfig, RunConfig
 from training.selfplay import SelfPlay
 from training.starter.__main__ import describe_origin, train
+from training.starter.other_words import OTHER_WORDS, write_in_other_words
 from training.starter.pretrain import Pass, Pretraining, add_gradients, measure_passes, save_tokenizer, train_tokenizer
 from training.starter.recipe import (
     SENTENCE_GAP,
@@ -160,6 +161,31 @@ def test_a_transfer_problem_without_its_transfers_has_the_answer_of_its_first_se
         assert have in start
         assert solution.endswith(f" {asked} {have}.\n#### {have}")
         assert grader.grade(solution, replace(problem, answer=have)).outcome is Outcome.RIGHT
+
+
+@pytest.mark.parametrize("family", sorted(OTHER_WORDS))
+def test_a_problem_in_other_words_has_a_right_solution_that_uses_its_numbers(family):
+    rng = random.Random(6)
+    for _ in range(300):
+        question, solution = write_in_other_words(family, rng)
+        body, _, answer = solution.partition("\n#### ")
+        steps = re.findall(r"(\d+) ([-+*]) (\d+) = (\d+)", body)
+        for left, sign, right, result in steps:
+            a, b = int(left), int(right)
+            assert int(result) == {"+": a + b, "-": a - b, "*": a * b}[sign]
+        assert 0 <= int(answer) < 1000
+        assert body.rstrip(".").endswith(answer)
+        # Every number of the story enters the solution.
+        stated = set(re.findall(r"\d+", question))
+        assert stated <= set(re.findall(r"\d+", body)), (question, solution)
+        assert "  " not in question
+
+
+def test_the_last_phase_asks_in_other_words_too():
+    recipe = Recipe()
+    texts = [e.prompt for e in itertools.islice(stream_examples(3, recipe, 5), 400) if e.role is Role.REASONER]
+    # Verbs that no family knows.
+    assert sum(bool(re.search(r" (?:baked|bakes|borrowed|borrows|gathers|gathered|misplaced|donates|donated|mailed|ate|eats|earned|drew|grew) ", t)) for t in texts) > 5
 
 
 def test_hints_of_one_prompt_are_of_one_type_and_pass_the_gates():
