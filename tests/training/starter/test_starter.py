@@ -185,7 +185,18 @@ def test_the_last_phase_asks_in_other_words_too():
     recipe = Recipe()
     texts = [e.prompt for e in itertools.islice(stream_examples(3, recipe, 5), 400) if e.role is Role.REASONER]
     # Verbs that no family knows.
-    assert sum(bool(re.search(r" (?:baked|bakes|borrowed|borrows|gathers|gathered|misplaced|donates|donated|mailed|ate|eats|earned|drew|grew) ", t)) for t in texts) > 5
+    assert (
+        sum(
+            bool(
+                re.search(
+                    r" (?:baked|bakes|borrowed|borrows|gathers|gathered|misplaced|donates|donated|mailed|ate|eats|earned|drew|grew) ",
+                    t,
+                )
+            )
+            for t in texts
+        )
+        > 5
+    )
 
 
 def test_hints_of_one_prompt_are_of_one_type_and_pass_the_gates():
