@@ -22,7 +22,7 @@ import ssl
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
@@ -31,8 +31,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-import msgspec
 
 from training.chat_api import (
     MAX_TOKENS,
@@ -61,8 +59,8 @@ from training.chat_api import (
 from training.endpoint_store import Claim, EndpointStore, RequestState, Spent, store_file
 from training.errors import UserError
 from training.model_names import is_hub_address
+from training.named_records import NamedRecords, check_name
 from training.resources import data_folder
-from training.runs.files import decode_format, explained, read_text, write_whole
 
 __all__ = [
     "ENDPOINT", "Budget", "Capabilities", "Capability", "ChatReply", "ChatRequest", "CostEstimate", "Endpoint",
@@ -191,7 +189,6 @@ class Endpoint:
 
 # ---------------------------------------------------------------------- which endpoints there are
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HIDDEN = re.compile(r"api[-_]?key|authorization|token$|secret|password", re.IGNORECASE)
 _OWN_FIELDS = ("messages", "model", "stream", "max_tokens", "max_completion_tokens", "n")
 
@@ -209,11 +206,11 @@ class _EndpointFile:
 
 def list_endpoints() -> list[Endpoint]:
     """The saved ones by name. A UserError where the file is damaged."""
-    path = endpoint_file()
-    if not path.exists():
-        return []
-    found = decode_format(read_text(path), _EndpointFile, FORMAT, str(path), "Repair it, or move it away.")
-    return sorted(found.endpoints, key=lambda e: e.name.casefold())
+    return _saved().read()
+
+
+def _saved() -> NamedRecords[Endpoint]:
+    return NamedRecords(endpoint_file, _EndpointFile, "endpoints", FORMAT, key_variable, "key")
 
 
 def names_endpoint(text: str) -> bool:
@@ -258,8 +255,7 @@ def read_address(text: str) -> str:
 def checked(endpoint: Endpoint) -> Endpoint:
     """The endpoint as it is kept. A UserError that names the field that is wrong."""
     e = endpoint
-    if not _NAME.fullmatch(e.name):
-        raise UserError(f"{e.name!r} is no name: use 1 to 64 letters, digits, dots, hyphens and underscores.")
+    check_name(e.name)
     for what, value, low, high in (
         ("concurrency", e.concurrency, 1, 256),
         ("requests a minute", 1 if e.requests_per_minute is None else e.requests_per_minute, 1, 100_000),
@@ -281,30 +277,15 @@ def checked(endpoint: Endpoint) -> Endpoint:
 def save_endpoint(endpoint: Endpoint) -> Endpoint:
     """Keep it in place of one of the same name; returns it as it is kept."""
     kept = checked(endpoint)
-    others = [e for e in list_endpoints() if e.name.casefold() != kept.name.casefold()]
-    for other in others:
-        if key_variable(other.name) == key_variable(kept.name):
-            raise UserError(
-                f"{kept.name!r} is too much like {other.name!r}: both would take a key from {key_variable(kept.name)}. "
-                "Choose another name."
-            )
-    _write([*others, kept])
+    _saved().save(kept)
     return kept
 
 
 def remove_endpoint(name: str) -> Endpoint:
     """Forget it; its key stays in the keyring, as others may be at the same address."""
     gone = find_endpoint(f"{ENDPOINT}{name.removeprefix(ENDPOINT)}")
-    _write([e for e in list_endpoints() if e.name != gone.name])
+    _saved().remove(gone)
     return gone
-
-
-def _write(endpoints: Iterable[Endpoint]) -> None:
-    path = endpoint_file()
-    with explained("Making", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    whole = msgspec.json.format(msgspec.json.encode(_EndpointFile(FORMAT, tuple(endpoints))), indent=1)
-    write_whole(path, whole.decode() + "\n")
 
 
 # ---------------------------------------------------------------------- keys

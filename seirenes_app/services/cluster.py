@@ -6,28 +6,24 @@ A cluster's token is in the system keyring (or in a variable of the environment)
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
-from training.endpoints import key_variable, read_address, save_server_key, server_key
+from training.endpoints import key_variable, list_endpoints, read_address, save_server_key, server_key
 from training.errors import UserError
+from training.named_records import NamedRecords, check_name
 from training.resources import data_folder
-from training.runs.files import decode_format, explained, read_text, write_whole
 
 FORMAT = 1
 TIMEOUT_S = 8.0
 """The most that one request may take, connection included."""
 MAX_REPLY = 64 * 2**20
 """Bytes of a reply; a longer one is refused."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 """The states of a job, in Ray's words, that are final."""
 
@@ -48,14 +44,13 @@ class _ClusterFile:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the cluster lists it; times in seconds since 1970, None where it has not come to that."""
+    """A job as the cluster lists it; `started` in seconds since 1970, None before that."""
 
     id: str
     status: str
     entrypoint: str
     message: str
     started: float | None
-    ended: float | None
 
 
 class ClusterError(UserError):
@@ -69,16 +64,16 @@ def cluster_file() -> Path:
 
 def list_clusters() -> list[Cluster]:
     """The saved ones by name. A UserError where the file is damaged."""
-    path = cluster_file()
-    if not path.exists():
-        return []
-    found = decode_format(read_text(path), _ClusterFile, FORMAT, str(path), "Repair it, or move it away.")
-    return sorted(found.clusters, key=lambda c: c.name.casefold())
+    return _saved().read()
+
+
+def _saved() -> NamedRecords[Cluster]:
+    return NamedRecords(cluster_file, _ClusterFile, "clusters", FORMAT, token_variable, "token")
 
 
 def find_cluster(name: str) -> Cluster:
     """The saved cluster of this name. A UserError where there is none."""
-    found = next((c for c in list_clusters() if c.name.casefold() == name.casefold()), None)
+    found = _saved().find(name)
     if found is None:
         raise UserError(f"There is no cluster named {name!r}. List them: seirenes cluster list")
     return found
@@ -86,32 +81,19 @@ def find_cluster(name: str) -> Cluster:
 
 def save_cluster(cluster: Cluster) -> Cluster:
     """Keep it in place of one of the same name; returns it as it is kept."""
-    if not _NAME.fullmatch(cluster.name):
-        raise UserError(f"{cluster.name!r} is no name: use 1 to 64 letters, digits, dots, hyphens and underscores.")
+    check_name(cluster.name)
     if "@" in cluster.address:
         raise UserError("The address holds a user or a token. Give the token on standard input: seirenes cluster token")
     kept = replace(cluster, address=read_address(cluster.address))
-    others = [c for c in list_clusters() if c.name.casefold() != kept.name.casefold()]
-    for other in others:
-        if token_variable(other.name) == token_variable(kept.name):
-            raise UserError(f"{kept.name!r} is too much like {other.name!r}. Choose another name.")
-    _write([*others, kept])
+    _saved().save(kept)
     return kept
 
 
 def remove_cluster(name: str) -> Cluster:
     """Forget it; its token stays in the keyring, as others may be at the same address."""
     gone = find_cluster(name)
-    _write([c for c in list_clusters() if c.name != gone.name])
+    _saved().remove(gone)
     return gone
-
-
-def _write(clusters: Iterable[Cluster]) -> None:
-    path = cluster_file()
-    with explained("Making", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    whole = msgspec.json.format(msgspec.json.encode(_ClusterFile(FORMAT, tuple(clusters))), indent=1)
-    write_whole(path, whole.decode() + "\n")
 
 
 def token_variable(name: str) -> str:
@@ -122,6 +104,14 @@ def token_variable(name: str) -> str:
 def save_token(cluster: Cluster, token: str) -> None:
     """Keep the token in the keyring, or remove it where it is ""."""
     save_server_key(cluster.address, token)
+
+
+def drop_unused_key(base_url: str) -> None:
+    """Take a server's key out of the keyring where no saved endpoint and no cluster is at that server any more: all at
+    one server share one entry."""
+    used = {e.place for e in list_endpoints()} | {urlsplit(c.address).netloc for c in list_clusters()}
+    if urlsplit(base_url).netloc not in used and server_key(base_url):
+        save_server_key(base_url, "")
 
 
 def _token(cluster: Cluster) -> str | None:
@@ -174,6 +164,8 @@ class ClusterClient:
         return f"{self.cluster.name} ({self.cluster.address}) {what}"
 
     def _request(self, method: str, path: str, job: str = "") -> Any:
+        import httpx  # here, as the window's pages import this module
+
         token = _token(self.cluster)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         until = time.monotonic() + self._timeout_s
@@ -221,12 +213,9 @@ def _path(id_: str) -> str:
 
 
 def _job(entry: dict[str, Any]) -> Job:
-    def seconds(name: str) -> float | None:
-        value = entry.get(name)
-        return value / 1000 if isinstance(value, int | float) and value > 0 else None
-
+    began = entry.get("start_time")
     text = {name: str(entry.get(name) or "") for name in ("submission_id", "status", "entrypoint", "message")}
     return Job(
         text["submission_id"], text["status"], text["entrypoint"], text["message"],
-        seconds("start_time"), seconds("end_time"),
+        began / 1000 if isinstance(began, int | float) and began > 0 else None,
     )  # fmt: skip

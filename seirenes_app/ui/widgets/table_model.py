@@ -37,7 +37,7 @@ class Column:
 
 
 def lay_out_rows(view: QTableView, height: int) -> None:
-    """Make a table one of rows that are chosen whole and painted by a delegate, of fixed columns and row `height`."""
+    """Make a table one of rows of `height` that are chosen whole and not edited, with columns of fixed width."""
     view.setSelectionBehavior(view.SelectionBehavior.SelectRows)
     view.setSelectionMode(view.SelectionMode.SingleSelection)
     view.setEditTriggers(view.EditTrigger.NoEditTriggers)
@@ -48,6 +48,15 @@ def lay_out_rows(view: QTableView, height: int) -> None:
     header = view.horizontalHeader()
     header.setHighlightSections(False)
     header.setSectionResizeMode(header.ResizeMode.Fixed)
+
+
+def size_columns(view: QTableView, columns: Sequence[Column], *, stretched: int) -> None:
+    """Give the columns their widths; the one at `stretched` takes the rest."""
+    header = view.horizontalHeader()
+    header.setSectionResizeMode(stretched, header.ResizeMode.Stretch)
+    for at, column in enumerate(columns):
+        if column.width:
+            view.setColumnWidth(at, column.width)
 
 
 class TableModel(QAbstractTableModel):

@@ -14,9 +14,10 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from seirenes_app.services.cluster import Cluster, cluster_file, list_clusters, save_cluster, save_token
+from seirenes_app.ui.pages.models.endpoint_dialogs import drop_endpoint
 from seirenes_app.ui.pages.train.cluster_dialogs import EMPTY, LISTED, TOKEN_KEPT, ClustersDialog
 from seirenes_app.ui.tasks import TaskRunner
-from training.endpoints import Endpoint, save_endpoint, server_key
+from training.endpoints import Endpoint, save_endpoint, save_server_key, server_key
 
 PATIENCE_MS = 10_000
 
@@ -211,3 +212,13 @@ def test_a_removed_cluster_takes_its_token_along_unless_an_endpoint_uses_it(qtbo
 def test_a_damaged_file_of_clusters_is_named(qtbot, server, open_clusters):
     cluster_file().write_text(json.dumps({"format": 1, "clusters": 3}))
     wait_for(qtbot, open_clusters(), "clusters.json")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_removed_endpoint_takes_its_key_along_unless_a_cluster_uses_it(server, shared):
+    endpoint = save_endpoint(Endpoint(name="same", base_url=f"{server.address}/v1", model="m"))
+    save_server_key(endpoint.base_url, "s3cret")
+    if shared:
+        saved(server, "s3cret")
+    drop_endpoint(endpoint)
+    assert server_key(server.address) == ("s3cret" if shared else None)

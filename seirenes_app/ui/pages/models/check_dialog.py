@@ -19,7 +19,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import IconLine, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import Progress
-from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Column, TableModel, lay_out_rows, size_columns
 from training.core.types import Problem
 
 TEXTS = ("Question", "Right answer", "Output", "Reading")
@@ -42,21 +42,9 @@ class CheckDialog(PageDialog):
         self.table.setModel(self.model)
         self.table.setAccessibleName("Problems")
         self.table.setProperty("roomy", "true")
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
-        self.table.setTabKeyNavigation(False)
         self.table.setFixedSize(TABLE_SIZE)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(30)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(header.ResizeMode.Fixed)
-        header.setSectionResizeMode(0, header.ResizeMode.Stretch)
-        for at, spec in enumerate(COLUMNS):
-            if spec.width:
-                self.table.setColumnWidth(at, spec.width)
+        lay_out_rows(self.table, 30)
+        size_columns(self.table, COLUMNS, stretched=0)
         self.texts = {name: wrap_anywhere(make_label("", wrap=True, select=True)) for name in TEXTS}
         grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
         for at, (name, text) in enumerate(self.texts.items()):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QPlainTextEdit, QSpinBox, QWidget
 
+from seirenes_app.services.cluster import drop_unused_key
 from seirenes_app.services.formatting import count_of, duration
 from seirenes_app.services.models.endpoints import PRESETS, ask_once, meter_text, served_models, suggest_name
 from seirenes_app.ui.pages.models.views import CapabilityList
@@ -483,7 +484,6 @@ def store_endpoint(endpoint: Endpoint, key: str, *, is_new: bool) -> Endpoint:
 
 
 def drop_endpoint(endpoint: Endpoint) -> None:
-    """Forget an endpoint, and the key of its server where no other endpoint uses it."""
+    """Forget an endpoint, and the key of its server where no other endpoint and no cluster uses it."""
     remove_endpoint(endpoint.name)
-    if server_key(endpoint.base_url) and endpoint.place not in [e.place for e in list_endpoints()]:
-        save_server_key(endpoint.base_url, "")
+    drop_unused_key(endpoint.base_url)

@@ -23,7 +23,7 @@ from seirenes_app.ui.widgets.buttons import action_button, make_button, make_ico
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, IconLine, make_label, wrap_anywhere
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
-from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index
+from seirenes_app.ui.widgets.table_model import ROW_ROLE, Index, lay_out_rows
 from training.core.chat_template import NoteKind
 from training.core.prompts import ModelKind
 from training.endpoints import CAPABILITIES, Capabilities, Capability, Endpoint
@@ -54,22 +54,14 @@ class ModelTable(QTableView):
         self.setModel(model)
         self.setAccessibleName("Models on this machine")
         self.setProperty("roomy", "true")
-        self.setSelectionBehavior(self.SelectionBehavior.SelectRows)
-        self.setSelectionMode(self.SelectionMode.SingleSelection)
-        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        lay_out_rows(self, ROW)
         self.setVerticalScrollMode(self.ScrollMode.ScrollPerPixel)
         self.setItemDelegate(ModelDelegate(self))
         self.setIconSize(QSize(16, 16))
-        self.setTabKeyNavigation(False)
         rows = self.verticalHeader()
-        rows.hide()
         rows.setSectionResizeMode(rows.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(ROW)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
-        header.setSectionResizeMode(header.ResizeMode.Fixed)
         header.setSectionResizeMode(ModelColumn.NAME, header.ResizeMode.Stretch)
         header.sectionClicked.connect(self._on_header_clicked)
         self.selectionModel().currentRowChanged.connect(lambda now, _before: self._on_current(now.data(ROW_ROLE)))

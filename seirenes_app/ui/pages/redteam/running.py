@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHeaderView, QProgressBar, QTableView, QWidget
+from PySide6.QtWidgets import QProgressBar, QTableView, QWidget
 
 from seirenes_app.services.formatting import count_of, points
 from seirenes_app.services.redteam.campaign import BestSoFar, CampaignStage, CampaignState, CampaignSummary
@@ -26,7 +26,7 @@ from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.labels import ElidedLabel, make_card_heading, make_label
 from seirenes_app.ui.widgets.progress import ICONS as LIVE_ICONS
 from seirenes_app.ui.widgets.progress import make_bar, render_bar
-from seirenes_app.ui.widgets.table_model import Column, TableModel
+from seirenes_app.ui.widgets.table_model import Column, TableModel, lay_out_rows, size_columns
 from training.core.prompts import TYPE_LABELS
 from training.runs.status import RunStatus
 
@@ -124,21 +124,10 @@ class BestList(Card):
         self.table.setProperty("plain", "true")
         self.table.setProperty("roomy", "true")
         self.table.setAccessibleName("Best hints so far, not confirmed")
-        self.table.setTabKeyNavigation(False)
-        self.table.setSelectionBehavior(self.table.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(self.table.SelectionMode.SingleSelection)
         self.table.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(BEST_ROW_PX)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for place, found in enumerate(columns):
-            if found.width:
-                self.table.setColumnWidth(place, found.width)
+        lay_out_rows(self.table, BEST_ROW_PX)
+        size_columns(self.table, columns, stretched=0)
         self.table.setFixedHeight(BEST_ROWS * BEST_ROW_PX + 36)
         self.empty = make_label("", "muted", wrap=True)
         fill(self.body, make_card_heading("Best so far"), make_label(NOT_CONFIRMED, "small", wrap=True), self.table,

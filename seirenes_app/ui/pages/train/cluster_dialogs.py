@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
@@ -17,6 +16,7 @@ from seirenes_app.services.cluster import (
     Cluster,
     ClusterClient,
     Job,
+    drop_unused_key,
     list_clusters,
     remove_cluster,
     save_cluster,
@@ -33,11 +33,11 @@ from seirenes_app.ui.widgets.labels import IconLine, make_label
 from seirenes_app.ui.widgets.log_tail import MAX_LINES, clean_line
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.secret_field import KEYRING_ONLY, make_secret_field
-from seirenes_app.ui.widgets.table_model import Column, TableModel
-from training.endpoints import list_endpoints, server_key
+from seirenes_app.ui.widgets.table_model import Column, TableModel, lay_out_rows, size_columns
+from training.endpoints import server_key
 from training.errors import UserError
 
-WIDE, FORM_WIDTH, TABLE_HEIGHT, LOG_HEIGHT = 860, 560, 300, 380
+WIDE, FORM_WIDTH, TABLE_HEIGHT, LOG_HEIGHT, ROW_HEIGHT = 860, 560, 300, 380, 32
 ASK_S = 4.5
 """The most that one request takes here; a question is two of them."""
 REFRESH_MS = 5000
@@ -462,19 +462,8 @@ def _make_table(model: TableModel) -> QTableView:
     table.setModel(model)
     table.setAccessibleName("Jobs")
     table.setProperty("roomy", "true")
-    table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
-    table.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(32)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setSectionResizeMode(header.ResizeMode.Fixed)
-    header.setSectionResizeMode(len(COLUMNS) - 1, header.ResizeMode.Stretch)
-    for at, spec in enumerate(COLUMNS):
-        if spec.width:
-            table.setColumnWidth(at, spec.width)
+    lay_out_rows(table, ROW_HEIGHT)
+    size_columns(table, COLUMNS, stretched=len(COLUMNS) - 1)
     return table
 
 
@@ -515,8 +504,5 @@ def store_cluster(cluster: Cluster, token: str, *, is_new: bool) -> Cluster:
 def drop_cluster(cluster: Cluster) -> Cluster:
     """Forget a cluster, and the token of its server where no other cluster and no endpoint uses it."""
     gone = remove_cluster(cluster.name)
-    place = urlsplit(gone.address).netloc
-    used = {urlsplit(c.address).netloc for c in list_clusters()} | {e.place for e in list_endpoints()}
-    if place not in used and server_key(gone.address):
-        save_token(gone, "")
+    drop_unused_key(gone.address)
     return gone
