@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 
 from training.core.answer_reader import MAX_ANSWER, exact_quantity
+from training.core.caches import remember
 from training.core.child_process import JsonChild
 from training.core.types import AnswerKind, Outcome, Problem, Split
 from training.errors import UserError
@@ -282,9 +283,7 @@ class Gym:
                 return known
         outcome = self._score(name, answer, problem)
         with self._lock:
-            if key not in self._known and len(self._known) >= MAX_KNOWN:
-                del self._known[next(iter(self._known))]
-            self._known[key] = outcome
+            remember(self._known, key, outcome, MAX_KNOWN)
         return outcome
 
     def _score(self, name: str, answer: str, problem: Problem) -> Outcome:

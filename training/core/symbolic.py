@@ -6,6 +6,7 @@ A thread cannot do this: a big-integer power holds the interpreter's lock until 
 from typing import Self
 
 from training.core.answers import parse_number
+from training.core.caches import remember
 from training.core.child_process import JsonChild
 from training.core.types import Outcome
 from training.errors import UserError
@@ -32,10 +33,7 @@ class SymbolicCheck:
         """Whether `given` equals `gold`; a gold that cannot be read is a UserError."""
         key = (given.strip(), gold.strip())
         if key not in self._known:
-            outcome = self._compare(*key)
-            if len(self._known) >= MAX_KNOWN:
-                del self._known[next(iter(self._known))]
-            self._known[key] = outcome
+            remember(self._known, key, self._compare(*key), MAX_KNOWN)
         return self._known[key]
 
     def _compare(self, given: str, gold: str) -> Outcome:
