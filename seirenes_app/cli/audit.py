@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,12 +37,10 @@ from seirenes_app.services.audit import (
     describe_audit,
     describe_consensus,
     false_passes,
-    read_audit,
-    sample_hints,
+    fill_audit,
     write_audit,
 )
 from seirenes_app.services.formatting import percent_interval
-from seirenes_app.services.traces import TraceSource
 from training.errors import UserError
 from training.judges import find_judge
 from training.prompt_files import AUTO, choose_profile
@@ -77,17 +74,12 @@ def audit(options: argparse.Namespace) -> int:
     solver = _solver(options)
     paths = find_run_or_recorded(options.run)
     file = options.file or audit_file(paths)
-    before = read_audit(file) if file.is_file() else []
-    hints = before
-    if len(before) < options.hints:
-        with closing(TraceSource(paths)) as source, Progress(console=ERR, transient=True) as shown:
-            bar = shown.add_task("sampling hints", total=options.hints)
-            hints = sample_hints(
-                source, options.hints, late=options.late, seed=options.seed, before=before,
-                progress=lambda done, total: shown.update(bar, completed=done, total=total),
-            )  # fmt: skip
-        if len(hints) > len(before):
-            write_audit(file, hints)
+    with Progress(console=ERR, transient=True) as shown:
+        bar = shown.add_task("sampling hints", total=options.hints)
+        hints = fill_audit(
+            paths, file, options.hints, late=options.late, seed=options.seed,
+            progress=lambda done, total: shown.update(bar, completed=done, total=total),
+        )  # fmt: skip
     if not hints:
         raise UserError("No hint of the last steps passed the gates. Widen --late, or audit a longer run.")
     if solver is not None:

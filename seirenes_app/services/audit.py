@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -141,6 +142,30 @@ def sample_hints(
                 found.setdefault(hint.key, hint)
         progress(min(len(found), wanted), wanted)
     return list(found.values())
+
+
+def fill_audit(
+    paths: RunPaths,
+    file: Path,
+    wanted: int = HINTS,
+    *,
+    late: float = LATE,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[AuditedHint]:
+    """The hints of the audit in `file`, which is filled up to `wanted` from the run, see `sample_hints`. Cancelled:
+    nothing is written."""
+    before = read_audit(file) if file.is_file() else []
+    if len(before) >= wanted:
+        return before
+    with closing(TraceSource(paths)) as source:
+        hints = sample_hints(
+            source, wanted, late=late, seed=seed, before=before, progress=progress, cancelled=cancelled
+        )  # fmt: skip
+    if len(hints) > len(before) and not cancelled():
+        write_audit(file, hints)
+    return hints
 
 
 def _has_judge(paths: RunPaths) -> bool:

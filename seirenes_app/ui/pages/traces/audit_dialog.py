@@ -6,7 +6,6 @@ shown: a label must not follow it."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 
 import msgspec
 from PySide6.QtCore import Qt
@@ -20,13 +19,11 @@ from seirenes_app.services.audit import (
     describe_audit,
     describe_consensus,
     false_passes,
+    fill_audit,
     read_audit,
-    sample_hints,
     save_labels,
-    write_audit,
 )
 from seirenes_app.services.formatting import count_of
-from seirenes_app.services.traces import TraceSource
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.boxes import column, fill, row, scroll_area
@@ -165,14 +162,11 @@ class AuditDialog(PageDialog):
 def _open_audit(paths: RunPaths, task: Task) -> list[AuditedHint]:
     """The hints of the run's audit, filled up to a whole sample. Nothing is written when it is cancelled."""
     file = audit_file(paths)
-    before = read_audit(file) if file.is_file() else []
     try:
-        with closing(TraceSource(paths)) as source:
-            hints = sample_hints(source, before=before, progress=task.report, cancelled=lambda: task.cancelled)
+        return fill_audit(paths, file, progress=task.report, cancelled=lambda: task.cancelled)
     except UserError:
+        # A run that has no more to draw from has still those of its audit.
+        before = read_audit(file) if file.is_file() else []
         if not before:
             raise
-        hints = before
-    if len(hints) > len(before) and not task.cancelled:
-        write_audit(file, hints)
-    return hints
+        return before
