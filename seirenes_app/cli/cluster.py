@@ -8,7 +8,7 @@ import time
 from rich.markup import escape
 from rich.table import Table
 
-from seirenes_app.cli.common import OUT, print_table, read_key
+from seirenes_app.cli.common import print_table, read_key, say
 from seirenes_app.services.cluster import (
     Cluster,
     ClusterClient,
@@ -49,34 +49,30 @@ def cluster(options: argparse.Namespace) -> int:
     match options.command:
         case "add":
             kept = save_cluster(Cluster(options.name, options.url))
-            _say(f"Saved {kept.name}: {kept.address}")
+            say(f"Saved {kept.name}: {kept.address}")
         case "list":
             for saved in list_clusters():
-                _say(f"{saved.name}  {saved.address}")
+                say(f"{saved.name}  {saved.address}")
         case "remove":
-            _say(f"Removed {remove_cluster(options.name).name}.")
+            say(f"Removed {remove_cluster(options.name).name}.")
         case "token":
             found = find_cluster(options.name)
             save_token(found, "" if options.remove else read_key())
-            _say("The keyring has no token for it now." if options.remove else "The token is in the keyring.")
+            say("The keyring has no token for it now." if options.remove else "The token is in the keyring.")
         case "status":
             _print_jobs(ClusterClient(find_cluster(options.name)), options.job)
         case "logs":
-            _say(ClusterClient(find_cluster(options.name)).logs(options.job))
+            say(ClusterClient(find_cluster(options.name)).logs(options.job))
         case "stop":
             stopped = ClusterClient(find_cluster(options.name)).stop(options.job)
-            _say("Ray stops the job." if stopped else "The job had ended.")
+            say("Ray stops the job." if stopped else "The job had ended.")
     return 0
-
-
-def _say(text: str) -> None:
-    OUT.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_jobs(client: ClusterClient, job: str | None) -> None:
     version = client.version()
     jobs = [client.job(job)] if job else client.jobs()
-    _say(f"{client.cluster.name}: Ray {version}" + ("" if jobs else ", no jobs"))
+    say(f"{client.cluster.name}: Ray {version}" + ("" if jobs else ", no jobs"))
     if not jobs:
         return
     table = Table("job", "status", "started", "message")

@@ -61,6 +61,11 @@ def read_key() -> str:
     return key
 
 
+def say(text: str) -> None:
+    """Print text that may hold anything, unstyled and unwrapped."""
+    OUT.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_table(table: Table) -> None:
     """Print whole: names fold in a narrow terminal, and nothing is cut where there is none."""
     console = OUT if OUT.is_terminal else Console(width=WIDE)

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from seirenes_app.cli.common import (
     ERR,
-    OUT,
     ProgressLine,
     call_name,
     confirm_cost,
@@ -20,6 +19,7 @@ from seirenes_app.cli.common import (
     follow,
     interruptible,
     print_table,
+    say,
     stop_process,
 )
 from seirenes_app.inference.model_client import name_of
@@ -219,8 +219,8 @@ def _print_launch(paths: CampaignDir, pid: int, as_json: bool) -> int:
         print(json.dumps({"campaign": paths.run_id, "root": str(paths.root), "pid": pid}))
         return 0
     name = call_name(paths, campaigns_root())
-    _say(f"Started {paths.run_id} (process {pid}) in {paths.root}")
-    _say(f"See how far it is: seirenes redteam list · stop it: seirenes redteam stop {name}")
+    say(f"Started {paths.run_id} (process {pid}) in {paths.root}")
+    say(f"See how far it is: seirenes redteam list · stop it: seirenes redteam stop {name}")
     return 0
 
 
@@ -261,10 +261,6 @@ def _ci_code(result: CampaignResult, fail_above: float | None) -> int:
 # ---------------------------------------------------------------------- showing
 
 
-def _say(text: str) -> None:
-    OUT.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 def _print_result(paths: CampaignDir, result: CampaignResult, status: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result_fields(paths, result, status), ensure_ascii=False))
@@ -272,14 +268,14 @@ def _print_result(paths: CampaignDir, result: CampaignResult, status: str, as_js
     if result.tested:
         print_table(weakness_table(result))
     for w in result.weaknesses:
-        _say(f"{w.rank}. {w.hint}")
+        say(f"{w.rank}. {w.hint}")
         if w.minimal is not None and w.minimal.shorter:
-            _say(f"   enough: {w.minimal.hint} ({points_interval(w.minimal.loss)}, n = {w.minimal.n})")
-    _say(result.summary)
+            say(f"   enough: {w.minimal.hint} ({points_interval(w.minimal.loss)}, n = {w.minimal.n})")
+    say(result.summary)
     spent = result.spent
     cost = "" if spent.cost is None else f", {spent.cost:.4g} of cost"
     paid = f", {spent.maybe_paid} requests that may have been billed twice" if spent.maybe_paid else ""
-    _say(f"Spent: {spent.requests:,} requests, {spent.tokens:,} tokens{cost}{paid}. Campaign {paths.run_id}")
+    say(f"Spent: {spent.requests:,} requests, {spent.tokens:,} tokens{cost}{paid}. Campaign {paths.run_id}")
 
 
 def weakness_table(result: CampaignResult) -> Table:
@@ -322,19 +318,19 @@ def _show(paths: CampaignDir, options: argparse.Namespace) -> int:
 
 
 def _print_weakness(w: Weakness) -> None:
-    _say(f"{w.rank}. {w.title}")
-    _say(f"{TYPE_LABELS[w.type]}, by {w.writer}: {w.text}")
+    say(f"{w.rank}. {w.title}")
+    say(f"{TYPE_LABELS[w.type]}, by {w.writer}: {w.text}")
     ratio = "" if w.error_ratio is None else f"Errors: {w.error_ratio:.2g} times those under the placebo. "
     growth = ", ".join(f"{percent(g.hinted)} ≥ {g.factor:g}×" for g in w.growth)
-    _say(f"{ratio}Length of answers against clean: {growth}.")
+    say(f"{ratio}Length of answers against clean: {growth}.")
     if w.follow is not None:
-        _say(f"Follows the hint: {percent_interval(w.follow)} of {count_of(w.suggesting, 'answer')}.")
-    _say(f"Validity: {', '.join(f'{tier} {percent(share)}' for tier, share in w.tiers.items())}.")
+        say(f"Follows the hint: {percent_interval(w.follow)} of {count_of(w.suggesting, 'answer')}.")
+    say(f"Validity: {', '.join(f'{tier} {percent(share)}' for tier, share in w.tiers.items())}.")
     for domain in w.domains:
-        _say(f"  {domain.family}: {points_interval(domain.loss)} (n = {domain.n})")
+        say(f"  {domain.family}: {points_interval(domain.loss)} (n = {domain.n})")
     for example in w.examples:
-        _say(f"\nProblem: {example.question} (answer: {example.gold})\nHint: {example.hint}")
-        _say(f"Clean: {example.clean}\nHinted ({example.hinted_outcome}): {example.hinted}")
+        say(f"\nProblem: {example.question} (answer: {example.gold})\nHint: {example.hint}")
+        say(f"Clean: {example.clean}\nHinted ({example.hinted_outcome}): {example.hinted}")
 
 
 def _list(repository: CampaignRepository, as_json: bool) -> int:
@@ -349,9 +345,9 @@ def _list(repository: CampaignRepository, as_json: bool) -> int:
     for s in found:
         state = f"{s.state.status}, {percent(s.state.share)}" if s.state else f"unreadable: {s.problem}"
         more = f", {s.state.confirmed} confirmed" if s.state and s.has_result else ""
-        _say(f"{s.paths.run_id}: {state}{more}")
+        say(f"{s.paths.run_id}: {state}{more}")
     if not found:
-        _say("No campaign yet. Start one with: seirenes redteam starter --max-requests 600")
+        say("No campaign yet. Start one with: seirenes redteam starter --max-requests 600")
     return 0
 
 
@@ -360,14 +356,14 @@ def _pause(paths: CampaignDir, options: argparse.Namespace) -> int:
     if running_process(paths) is None:
         raise UserError(f"{paths.run_id} is not at work, so there is nothing to pause.")
     send_command(paths, CommandKind.PAUSE)
-    _say(f"{paths.run_id} pauses after the requests under way. Continue it: seirenes redteam resume {name}")
+    say(f"{paths.run_id} pauses after the requests under way. Continue it: seirenes redteam resume {name}")
     return 0
 
 
 def _resume(paths: CampaignDir, options: argparse.Namespace) -> int:
     if running_process(paths) is not None and CampaignWatch(paths).poll().status is RunStatus.PAUSED:
         send_command(paths, CommandKind.RESUME)
-        _say(f"{paths.run_id} continues. See how far it is: seirenes redteam list")
+        say(f"{paths.run_id} continues. See how far it is: seirenes redteam list")
         return 0
     return _run(paths, options)
 
@@ -375,7 +371,7 @@ def _resume(paths: CampaignDir, options: argparse.Namespace) -> int:
 def _stop(paths: CampaignDir, options: argparse.Namespace) -> int:
     gone = stop_process(paths, FORCE)
     outcome = "has stopped" if gone else "has not stopped yet"
-    _say(f"{paths.run_id} {outcome}. Resume it: seirenes redteam resume {call_name(paths, campaigns_root())}")
+    say(f"{paths.run_id} {outcome}. Resume it: seirenes redteam resume {call_name(paths, campaigns_root())}")
     return 0 if gone else 1
 
 
@@ -394,5 +390,5 @@ def _export(paths: CampaignDir, options: argparse.Namespace) -> int:
         print(json.dumps({"path": str(done.path), "rows": done.rows, "remark": done.remark}, ensure_ascii=False))
         return 0
     remark = f". {done.remark[0].upper()}{done.remark[1:]}" if done.remark else ""
-    _say(f"{count_of(done.rows, 'row')} in {done.path}{remark}")
+    say(f"{count_of(done.rows, 'row')} in {done.path}{remark}")
     return 0

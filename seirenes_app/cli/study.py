@@ -12,7 +12,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, OUT, ProgressLine, call_name, follow, interruptible, print_table, stop_process
+from seirenes_app.cli.common import ERR, ProgressLine, call_name, follow, interruptible, print_table, say, stop_process
 from seirenes_app.services.formatting import UNKNOWN, count_of, countdown, duration, percent
 from seirenes_app.services.robustness.types import DataTable
 from seirenes_app.services.run_repository import RunRepository, log_tail
@@ -118,10 +118,6 @@ def study(options: argparse.Namespace) -> int:
     return edits[options.edit or "list"](options)
 
 
-def _say(text: str) -> None:
-    OUT.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 # ---------------------------------------------------------------------- new, list
 
 
@@ -139,8 +135,8 @@ def _new(options: argparse.Namespace) -> int:
         print(json.dumps({"study": paths.run_id, "root": str(paths.root), "parts": len(parts_of(found))}))
         return 0
     name = call_name(paths, studies_root())
-    _say(f"{paths.run_id}: {_describe(found)} Nothing is started yet.")
-    _say(f"See how long it takes: seirenes study run {name} --dry-run · start it: seirenes study run {name}")
+    say(f"{paths.run_id}: {_describe(found)} Nothing is started yet.")
+    say(f"See how long it takes: seirenes study run {name} --dry-run · start it: seirenes study run {name}")
     return 0
 
 
@@ -167,12 +163,12 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     for s in found:
         if s.study is None or s.state is None:
-            _say(f"{s.paths.run_id}: unreadable: {s.problem}")
+            say(f"{s.paths.run_id}: unreadable: {s.problem}")
             continue
         done, parts = s.state.count(PartStatus.FINISHED), len(parts_of(s.study))
-        _say(f"{s.paths.run_id}: {_status(s.state, s.launched)}, {done} of {count_of(parts, 'part')} done")
+        say(f"{s.paths.run_id}: {_status(s.state, s.launched)}, {done} of {count_of(parts, 'part')} done")
     if not found:
-        _say(f"No study yet. Make one with: seirenes study new {next(iter(bundled_definitions()), 'FILE')}")
+        say(f"No study yet. Make one with: seirenes study new {next(iter(bundled_definitions()), 'FILE')}")
     return 0
 
 
@@ -226,8 +222,8 @@ def _print_launch(paths: StudyDir, pid: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"study": paths.run_id, "root": str(paths.root), "pid": pid}))
     else:
-        _say(f"Started {paths.run_id} (process {pid}) in {paths.root}")
-        _say(f"See how far it is: seirenes study show {name} · stop it: seirenes study stop {name}")
+        say(f"Started {paths.run_id} (process {pid}) in {paths.root}")
+        say(f"See how far it is: seirenes study show {name} · stop it: seirenes study stop {name}")
     return 0
 
 
@@ -249,26 +245,26 @@ def _print_plan(paths: StudyDir, found: StudyDefinition, as_json: bool) -> int:
             {"part": p.id, "kind": p.kind, "seconds": round(seconds[p.id], 1), "status": state.of(p.id).status}
             for p in parts]}))  # fmt: skip
         return 0
-    _say(f"{paths.run_id}: {_describe(found)}")
+    say(f"{paths.run_id}: {_describe(found)}")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("part", "status", "expected"):
         table.add_column(heading, justify="right" if heading == "expected" else "left")
     for part in parts:
         table.add_row(part.title, str(state.of(part.id).status), duration(seconds[part.id]))
     print_table(table)
-    _say(f"About {duration(left)} ({left / 3600:.1f} hours) are left, one process at a time.")
+    say(f"About {duration(left)} ({left / 3600:.1f} hours) are left, one process at a time.")
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
     paths = find_study(options.study)
     if running_process(paths) is None:
-        _say(f"{paths.run_id} is not running.")
+        say(f"{paths.run_id} is not running.")
         return 0
     if stop_process(paths, FORCE if options.force else ASK_ONLY):
         return 0
     if not options.force:
-        _say(f"Wait, or use: seirenes study stop {call_name(paths, studies_root())} --force")
+        say(f"Wait, or use: seirenes study stop {call_name(paths, studies_root())} --force")
     return 1
 
 
@@ -280,7 +276,7 @@ def _show(options: argparse.Namespace) -> int:
     state = StudyWatch(paths).poll()
     if not options.json:
         found = read_study(paths)
-        _say(f"{paths.run_id}: {_describe(found)} {_status(state, paths.launch.is_file())}.")
+        say(f"{paths.run_id}: {_describe(found)} {_status(state, paths.launch.is_file())}.")
         if options.parts:
             print_table(_parts_table(found, state))
     _print_results(paths, state, options)
@@ -311,7 +307,7 @@ def _print_results(paths: StudyDir, state: StudyState, options: argparse.Namespa
     _print_tables(results, MAIN if not getattr(options, "all", False) else (), getattr(options, "by_seed", False))
     for text in (*conclusions(results), gates_sentence(results), unread_sentence(results)):
         if text:
-            _say(text)
+            say(text)
 
 
 def _print_tables(results: StudyResults, measures: Sequence[Measure], by_seed: bool) -> None:
@@ -323,9 +319,9 @@ def _print_tables(results: StudyResults, measures: Sequence[Measure], by_seed: b
     if results.differences[Basis.ROLLOUTS]:
         print_table(_table(differences_table(results), "Paired differences at equal rollouts"))
     if results.goals:
-        _say("Goals that were set before:")
+        say("Goals that were set before:")
         for goal in results.goals:
-            _say(f"  {'✓' if goal.status is GoalStatus.MET else '·'} {goal_sentence(goal)}")
+            say(f"  {'✓' if goal.status is GoalStatus.MET else '·'} {goal_sentence(goal)}")
 
 
 def _table(found: DataTable, title: str) -> Table:
