@@ -48,6 +48,8 @@ _LOSE = (
 ).split("|")
 _GIVEN = "gives|gave|brings|brought|sends|sent|lends|lent|hands|handed|passes|passed|mails|mailed".split("|")
 _TAKEN = "takes|took|eats|ate|borrows|borrowed|steals|stole|wants and gets|asked for and got|buys|bought".split("|")
+_READ, _PAID = "pages read", "dollars paid"
+"""What a story of equal groups asks for in place of the things in them."""
 _TIMES_WORD = {
     2: ("twice", "2 times", "two times", "double"),
     3: ("3 times", "three times", "triple"),
@@ -259,33 +261,25 @@ def _write_rate(rng: random.Random) -> tuple[str, str]:
     (person,), (things, first) = _draw_people(rng, 1), _draw_things(rng)
     one, _, boxes = rng.choice(_BOXES).partition(":")
     groups, each = rng.randint(2, 9), rng.randint(2, 9)
-    opener = rng.choice(
+    opener, asked = rng.choice(
         (
-            f"{person.name} {rng.choice(_HAVE)} {groups} {boxes} of {first}. Each {one} {rng.choice(('has', 'holds', 'contains'))} {each} {things}.",
-            f"There are {groups} {boxes} with {each} {first} in each.",
-            f"There are {each} {first} in each {one}, and {person.name} {rng.choice(_HAVE)} {groups} {boxes}.",
-            f"Each of the {groups} {boxes} holds {each} {first}.",
-            f"{person.name} puts {each} {first} into each of {groups} {boxes}.",
-            f"{person.name} {rng.choice(_HAVE)} {groups} {boxes}, each with {each} {first}.",
-            f"Every day {person.name} makes {each} {first}. {person.subject.capitalize()} does this for {groups} days.",
-            f"{person.name} reads {each} pages a day for {groups} days.",
-            f"One {one} costs {each} dollars. {person.name} buys {groups} {boxes}.",
+            (f"{person.name} {rng.choice(_HAVE)} {groups} {boxes} of {first}. Each {one} {rng.choice(('has', 'holds', 'contains'))} {each} {things}.", things),
+            (f"There are {groups} {boxes} with {each} {first} in each.", things),
+            (f"There are {each} {first} in each {one}, and {person.name} {rng.choice(_HAVE)} {groups} {boxes}.", things),
+            (f"Each of the {groups} {boxes} holds {each} {first}.", things),
+            (f"{person.name} puts {each} {first} into each of {groups} {boxes}.", things),
+            (f"{person.name} {rng.choice(_HAVE)} {groups} {boxes}, each with {each} {first}.", things),
+            (f"Every day {person.name} makes {each} {first}. {person.subject.capitalize()} does this for {groups} days.", things),
+            (f"{person.name} reads {each} pages a day for {groups} days.", _READ),
+            (f"One {one} costs {each} dollars. {person.name} buys {groups} {boxes}.", _PAID),
         )
     )  # fmt: skip
     total, steps = groups * each, [f"{groups} * {each} = {groups * each}."]
-    if "pages a day" in opener:
+    if asked is _READ:
         return _close([opener, f"How many pages does {person.name} read in all?"], steps, total)
-    if "dollars" in opener:
-        return _close(
-            [
-                opener,
-                rng.choice(
-                    (f"How many dollars does {_called(person, rng)} pay?", "What is the total cost in dollars?")
-                ),
-            ],
-            steps,
-            total,
-        )
+    if asked is _PAID:
+        paid = f"How many dollars does {_called(person, rng)} pay?"
+        return _close([opener, rng.choice((paid, "What is the total cost in dollars?"))], steps, total)
     if rng.random() < 0.4 and total < 70:
         sentences, more, total, gone = _change_steps(person, things, total, 1, rng)
         steps += more

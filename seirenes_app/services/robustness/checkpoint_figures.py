@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seirenes_app.services.answer_reading import describe_unread
-from seirenes_app.services.formatting import is_clear, p_value, percent_interval, points_interval, sentence
+from seirenes_app.services.formatting import LEVEL, is_clear, p_value, percent_interval, points_interval, sentence
 from seirenes_app.services.robustness.figures import Figure, Figures, block_figures, count_figures, slice_key, slice_of
 from seirenes_app.services.robustness.sources import Source
 from seirenes_app.services.robustness.types import Basis, Curve, DataTable, Point, TraceRef, Track, Value
@@ -186,7 +186,7 @@ def robustness_claim(trend: Trend) -> str:
     if fell:
         return f"this is not robustness alone: {losses}"
     doubtful = [f"{KEPT[key]} may have fallen ({points_interval(c.difference)})" for key, c in paired.items()
-                if c.difference.high < 0 or (c.difference.mean < 0 and c.p_value < 0.05)]  # fmt: skip
+                if c.difference.mean < 0 and (is_clear(c.difference) or c.p_value < LEVEL)]  # fmt: skip
     if doubtful:
         return f"whether this is robustness is open: {' and '.join(doubtful)}"
     if missing := [KEPT[key] for key in KEPT if key not in paired]:
