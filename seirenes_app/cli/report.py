@@ -101,7 +101,7 @@ def _parts(found: Report) -> Iterator[RenderableType]:
                 if ends.claim:
                     yield _point(ends.claim)
             for panel in track.panels:
-                yield from _section(panel.title, (panel.sentence,))
+                yield from _section(panel.title, panel.sentence.splitlines())
         yield from _beside_tracks(source)
     yield from _section("Limits of this evidence", found.limits)
     yield ""

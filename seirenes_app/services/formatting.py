@@ -192,36 +192,28 @@ def change_tone(found: Interval | None, p: float | None = None) -> str:
 
 def describe_change(name: str, change: Change) -> str:
     """One paired change as a clause that begins with `name`."""
-    detail = (
-        f"paired change {points_interval(change.difference)} on {change.problems:,} problems, "
-        f"{p_clause(change.p_value)}"
-    )
+    detail = f"{points_interval(change.difference)}, {p_clause(change.p_value)}, {change.problems:,} problems"
     if is_clear(change.difference, change.p_value):
         verb = "rose" if change.difference.mean > 0 else "fell"
-        return f"{name} {verb} from {percent(change.accuracy_before)} to {percent(change.accuracy_after)} ({detail})"
-    bare = f"{points_interval(change.difference)}, {p_clause(change.p_value)}"
-    more = _needed_clause(change.needed, change.difference.mean)
-    return f"{name}: no change that {change.problems:,} problems could show ({bare}{more})"
+        return f"{name} {verb} from {percent(change.accuracy_before)} to {percent(change.accuracy_after)}: {detail}"
+    return f"{name} shows no clear change: {detail}{_needed_clause(change.needed, change.difference.mean)}"
 
 
 def _needed_clause(needed: Needed, difference: float) -> str:
-    """'; about 2,900 more would be needed to see a change of 1 point', or nothing."""
+    """' (about 2,900 more would show one of this size)', or nothing."""
     if not needed.more or difference == 0:
         return ""
     unit = 10 ** max(0, len(str(needed.more)) - 2)
-    about = -(-needed.more // unit) * unit
-    size = abs(100 * difference)
-    text = f"{size:.0f}" if size >= 1 else f"{size:.1f}"
-    return f"; about {about:,} more would be needed to see a change of {text} point{'' if text == '1' else 's'}"
+    return f" (about {-(-needed.more // unit) * unit:,} more would show one of this size)"
 
 
 def describe_unpaired_change(name: str, before: Interval, after: Interval, difference: Interval) -> str:
     """The same where rows are gone, so that only totals can be compared."""
-    detail = f"{points_interval(difference)}, unpaired: the rows of one are gone"
+    detail = f"{points_interval(difference)}, unpaired, as the rows of one are gone"
     if is_clear(difference):
         verb = "rose" if difference.mean > 0 else "fell"
-        return f"{name} {verb} from {percent(before.mean)} to {percent(after.mean)} ({detail})"
-    return f"{name}: no change that the totals could show ({detail})"
+        return f"{name} {verb} from {percent(before.mean)} to {percent(after.mean)}: {detail}"
+    return f"{name} shows no clear change: {detail}"
 
 
 def sentence(*clauses: str) -> str:

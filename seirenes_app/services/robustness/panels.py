@@ -140,12 +140,12 @@ def _accuracy_caption(view: View) -> str:
         found = ", ".join(f"{NAMES[k]} {percent_interval(f.value)}" for k in order if (f := last.figures.get(k)))
         text = sentence(f"{last.label}: {found}")
     else:
-        clauses = (_trend_clause(trend, key) for key in NAMES)
-        text = f"{sentence(*clauses, _beyond_clause(trend))} {sentence(robustness_claim(trend))}".strip()
+        clauses = (robustness_claim(trend), *(_trend_clause(trend, key) for key in NAMES), _beyond_clause(trend))
+        text = "\n".join(sentence(clause) for clause in clauses if clause)
     shares = [f"{key} {described}" for key, unread in view.unread.items() if (described := describe_unread(unread))]
     about = sentence(f"not graded at {last.label}: {'; '.join(shares)}") if shares else ""
     withheld = "" if trend is None else view.withheld()
-    return " ".join(t for t in (text, about, withheld, *unread_warnings(view.unread)) if t)
+    return "\n".join(t for t in (text, about, withheld, *unread_warnings(view.unread)) if t)
 
 
 def _trend_clause(trend: Trend, key: str) -> str:

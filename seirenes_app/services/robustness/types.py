@@ -159,8 +159,8 @@ def _harmless(value: Value) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: curves, a sentence (or why there are none), a note on reading it, and its table. `stacked`: parts of
-    one whole at every x."""
+    """One chart: curves, sentences a line each (or why there are none), a note on reading it, and its table. `stacked`:
+    parts of one whole at every x."""
 
     chart: Chart
     title: str
