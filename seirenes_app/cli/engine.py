@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from rich.table import Table
 
-from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table
+from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table, say
 from seirenes_app.services.engine_server import (
     PORT,
     Backend,
@@ -20,7 +20,15 @@ from seirenes_app.services.engine_server import (
     start_engine,
     stop_engine,
 )
+from seirenes_app.services.scale import MODELS, SPANS, Plan, Span, parse_span, tables
 from training.errors import UserError
+
+RECKON_HELP = {
+    "questions": "of a step", "clean": "clean solutions a question", "hints": "hints a question",
+    "hinted": "solutions a hint", "steps": "of the run", "prompt_tokens": "tokens of a question with its prompt",
+    "hint_tokens": "tokens of a hint", "trained": "share of the rollouts that are learned from",
+    "price": "dollars for an hour of an H100", "solution_tokens": "tokens of a solution; default: by model",
+}  # fmt: skip
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,10 +51,43 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     status.add_argument("--json", action="store_true")
     stop = parts.add_parser("stop", help="end a server; what it saved stays for runs that are resumed")
     stop.add_argument("port", metavar="PORT", type=int, nargs="?", help="default: the one that runs")
+    reckon = parts.add_parser(
+        "reckon", help="tokens, memory, hours and money of a run with 4B, 7B and 30B-A3B, from public figures",
+        description="Reckon a run at a scale that was not measured here: every figure is a range from public figures "
+        "and the assumptions below. Sources and limits: resources/docs/scale.md.",
+    )  # fmt: skip
+    reckon.add_argument("model", metavar="MODEL", nargs="*", help=f"{', '.join(m.name for m in MODELS)} (default: all)")
+    for name in SPANS:
+        given = getattr(Plan(), name)
+        shown = "" if given is None else f" (default: {_written(given)})"
+        reckon.add_argument(f"--{name.replace('_', '-')}", metavar="A-B", help=RECKON_HELP[name] + shown)
+    reckon.add_argument("--gpus", type=int, default=Plan.gpus, metavar="N", help=f"default: {Plan.gpus}")
+    reckon.add_argument(
+        "--rank", type=int, default=Plan.rank, metavar="N", help=f"of the adapter (default: {Plan.rank})"
+    )
 
 
 def engine(options: argparse.Namespace) -> int:
-    return {"start": _start, "status": _status, "stop": _stop}[options.part](options)
+    return {"start": _start, "status": _status, "stop": _stop, "reckon": _reckon}[options.part](options)
+
+
+def _written(found: Span) -> str:
+    return f"{found.low:g}" if found.low == found.high else f"{found.low:g}-{found.high:g}"
+
+
+def _reckon(options: argparse.Namespace) -> int:
+    known = {m.name.lower(): m for m in MODELS}
+    unknown = [name for name in options.model if name.lower() not in known]
+    if unknown:
+        raise UserError(f"{unknown[0]} is not reckoned here. Name {', '.join(m.name for m in MODELS)}.")
+    if min(options.gpus, options.rank) < 1:
+        raise UserError("--gpus and --rank must be 1 or more.")
+    spans = {name: parse_span(text) for name in SPANS if (text := getattr(options, name)) is not None}
+    if spans.get("trained", Plan.trained).high > 1:
+        raise UserError("--trained must not be above 1: it is a share of the rollouts.")
+    chosen = [known[name.lower()] for name in options.model] or list(MODELS)
+    say(tables(chosen, Plan(**spans, gpus=options.gpus, rank=options.rank)))
+    return 0
 
 
 def _start(options: argparse.Namespace) -> int:

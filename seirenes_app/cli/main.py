@@ -43,7 +43,7 @@ VERBS = {
     "problems": ("problems", "problem sets and families: import, generate, list"),
     "serve": ("serve", "a model behind an OpenAI-compatible server, for other tools"),
     "cluster": ("cluster", "Ray clusters: add, list, keep a token, the jobs on them, logs, stop"),
-    "engine": ("engine", "a training server for one GPU or several: set up, start, status, stop"),
+    "engine": ("engine", "a training server for one GPU or several: start, status, stop; what a large run takes"),
     "redteam": ("redteam", "search for the hints that break a model, and confirm them on other problems"),
     "report": ("report", "figures of runs and evaluations, with their intervals"),
     "export": ("export", "write a model as a Hugging Face folder, a LoRA adapter or GGUF"),
