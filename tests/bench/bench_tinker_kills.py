@@ -1,11 +1,13 @@
 """Kill driver, server and network at random during runs on a real server of the Tinker API, and compare with a run that
 was left alone.
 
-    python tests/bench/bench_tinker_kills.py [--kills 10] [--minutes 30] [--steps 6] [--seed 0] [--port 8141]
+    python tests/bench/bench_tinker_kills.py [--kills 10] [--minutes 30] [--steps 6] [--alone 2] [--seed 0]
 
-Three kinds of `--kills` each, in turn, at random moments, loading included: SIGKILL to the driver, which is resumed;
-SIGKILL to all processes of the server, which is started again on its database after a random time; and a network that
-resets or swallows everything for a random time, by a proxy between the two. A driver that ends by itself is resumed.
+Three kinds of `--kills` each, in turn: SIGKILL to the driver, which is resumed; SIGKILL to all processes of the server,
+which is started again on its database after a random time; and a network that resets or swallows everything for a
+random time, by a proxy between the two. A driver that ends by itself is resumed. Every second one of a kind comes at a
+random moment, loading included; the others at a random moment of an update: a random time after the start of one, of
+at most the longest update of the run that was left alone.
 
 Of each run it checks: the updates behind the last state, counted in the server's own database along the chain of loaded
 states, are those of the run and of one left alone, with one gradient an update; its adapter is that of one left alone;
@@ -49,9 +51,11 @@ SETTINGS = {
 }
 BATCHES = {"max_lora_adapters": 8, "sample_max_num_sequences": 16, "train_micro_batch_size": 8}
 KINDS = ("driver", "server", "network")
-PATIENCE_S = 15.0
+PATIENCES_S = (15.0, 240.0)
+"""One for each run, in turn: shorter than a server takes to start, and longer."""
 LONGEST_OUTAGE_S = 12.0
 ORPHAN_S = 20.0
+LONGEST_RUN_S = 1500.0
 
 
 class Network:
@@ -121,6 +125,7 @@ class Bench:
         self.network = Network(options.port + 1, options.port)
         self.driver: subprocess.Popen[bytes] | None = None
         self.done: Counter[str] = Counter()
+        self.in_update: Counter[str] = Counter()
         self.orphans = 0
         self.faults: list[str] = []
 
@@ -134,10 +139,10 @@ class Bench:
                 stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def new(self, name: str) -> RunPaths:
+    def new(self, name: str, patience_s: float = PATIENCES_S[0]) -> RunPaths:
         engine = {
             "backend": "tinker", "url": f"http://127.0.0.1:{self.network.port}", "base_model": self.record.base_model,
-            "accept": "update.max_grad_norm", "patience_s": PATIENCE_S, "timeout_s": 300,
+            "accept": "update.max_grad_norm", "patience_s": patience_s, "timeout_s": 300,
         }  # fmt: skip
         config = from_dict({**SETTINGS, "name": name, "steps": self.options.steps, "engine": engine}, "the bench")
         return new_run(self.place, config, name)
@@ -180,26 +185,42 @@ class Bench:
             raise SystemExit(f"The run that was left alone failed: {last_words(paths)}")
         return paths
 
-    def disturbed(self, name: str, length_s: float) -> RunPaths:
+    def wait(self, paths: RunPaths, kind: str, length_s: float, update_s: float) -> int | None:
+        """Wait for the moment of the next kill; the driver's exit code where it ends before."""
+        assert self.driver is not None
+        ends = time.monotonic() + self.luck.uniform(0.02, 0.5) * length_s
+        if self.done[kind] % 2 == 0:
+            known, ends = updates_begun(paths), time.monotonic() + 600
+            while self.driver.poll() is None and updates_begun(paths) == known and time.monotonic() < ends:
+                time.sleep(0.05)
+            ends = time.monotonic() + self.luck.uniform(0.0, update_s)
+        with suppress(subprocess.TimeoutExpired):
+            return self.driver.wait(max(0.0, ends - time.monotonic()))
+        return None
+
+    def disturbed(self, name: str, patience_s: float, length_s: float, update_s: float) -> RunPaths:
         """A run to its end, with kills while there are any left."""
-        paths = self.new(name)
+        paths = self.new(name, patience_s)
         self.start_driver(paths.root)
         assert self.driver is not None
         while True:
             number = sum(self.done.values())
             more = number < len(KINDS) * self.options.kills and time.monotonic() < self.ends
-            wait_s = self.luck.uniform(0.02, 0.5) * length_s if more else 600.0
-            try:
-                code = self.driver.wait(wait_s)
-            except subprocess.TimeoutExpired:
-                if not more:
-                    self.faults.append(f"{name}: no end within 600 s")
+            kind = KINDS[number % len(KINDS)]
+            if more:
+                code = self.wait(paths, kind, length_s, update_s)
+            else:
+                try:
+                    code = self.driver.wait(LONGEST_RUN_S)
+                except subprocess.TimeoutExpired:
+                    self.faults.append(f"{name}: no end within {LONGEST_RUN_S:g} s")
                     self.driver.kill()
                     return paths
-                kind = KINDS[number % len(KINDS)]
+            if code is None:
                 stage = last_stage(paths)
                 did = self.kill(kind)
                 self.done[kind] += 1
+                self.in_update[kind] += stage.endswith(" update")
                 print(f"kill {number + 1:2}: {kind:7} in {stage:28} {did}", flush=True)
                 if kind != "driver":
                     continue
@@ -226,6 +247,25 @@ def events(paths: RunPaths) -> list[dict]:
 def last_stage(paths: RunPaths) -> str:
     last = next((e for e in reversed(events(paths)) if e["event"] in ("launch", "stage", "step", "checkpoint")), {})
     return f"step {last.get('step', '-')}, {last.get('stage') or last.get('name') or last.get('event', 'loading')}"
+
+
+def seconds_of(paths: RunPaths) -> float:
+    found = [e["t"] for e in events(paths)]
+    return found[-1] - found[0]
+
+
+def updates_begun(paths: RunPaths) -> int:
+    return sum(e["event"] == "stage" and e["stage"] == "update" and not e["done"] for e in events(paths))
+
+
+def seconds_of_updates(paths: RunPaths) -> list[float]:
+    found, began = [], 0.0
+    for event in events(paths):
+        if event["event"] == "stage":
+            began = event["t"] if event["stage"] == "update" and not event["done"] else began
+        elif event["event"] == "step":
+            found.append(event["t"] - began)
+    return found
 
 
 def last_words(paths: RunPaths) -> str:
@@ -309,6 +349,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10, help="of each kind")
     parser.add_argument("--minutes", type=float, default=30.0, help="no kill after these")
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--alone", type=int, default=2, help="runs that are left alone; the first one may compile")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=8141, help="the server's; the proxy has the next")
     parser.add_argument("--keep", action="store_true", help="leave the runs")
@@ -322,17 +363,19 @@ def main() -> int:
     bench = Bench(place, options)
     try:
         # The first one also compiles.
-        first = bench.left_alone("alone-1")
-        length_s = -time.monotonic()
-        second = bench.left_alone("alone-2")
-        length_s += time.monotonic()
-        print(f"left alone: {options.steps} steps in {length_s:.0f} s; adapters of two such runs: largest gap "
-              f"{largest_gap(adapter(first), adapter(second)):.2e}", flush=True)  # fmt: skip
+        alone = [bench.left_alone(f"alone-{number}") for number in range(1, options.alone + 1)]
+        first, second = alone[0], alone[-1]
+        length_s = seconds_of(second)
+        update_s = max(seconds_of_updates(second))
+        print(
+            f"left alone: {options.steps} steps in {length_s:.0f} s, an update in {update_s:.1f} s at most", flush=True
+        )
         check(bench, second, first)
         number = 0
         while sum(bench.done.values()) < len(KINDS) * options.kills and time.monotonic() < bench.ends:
             number += 1
-            check(bench, bench.disturbed(f"killed-{number}", length_s), first)
+            patience_s = PATIENCES_S[number % 2]
+            check(bench, bench.disturbed(f"killed-{number}", patience_s, length_s, update_s), first)
     finally:
         if bench.driver is not None and bench.driver.poll() is None:
             bench.driver.kill()
@@ -340,7 +383,7 @@ def main() -> int:
         stop_engine(bench.record)
         if not options.keep:
             shutil.rmtree(place, ignore_errors=True)
-    print("kills: " + ", ".join(f"{bench.done[kind]} of the {kind}" for kind in KINDS)
+    print("kills: " + ", ".join(f"{bench.done[k]} of the {k} ({bench.in_update[k]} in an update)" for k in KINDS)
           + f"; {bench.orphans} orphans; {(time.monotonic() - began) / 60:.1f} min")  # fmt: skip
     print("faults: " + ("none" if not bench.faults else ""))
     for fault in bench.faults:

@@ -21,6 +21,8 @@ import torch
 from training.engine.base import SamplingParams
 from training.engine.torch_local import LocalTorchBackend
 
+HANGS_S = 20.0
+
 
 class Refused(Exception):
     def __init__(self, code, detail):
@@ -78,6 +80,8 @@ class TinkerServer:
         """Part of a path → status codes to answer with, one a request, before it is handled."""
         self.dropping = {}
         """Part of a path → how often the connection is closed without an answer; ("after", part): once it was taken."""
+        self.hanging = ""
+        """Requests with this part of a path are not answered."""
         self.doubling = 0
         """How many of the next optimiser steps are applied twice."""
         self.forget_futures = 0
@@ -152,6 +156,9 @@ class TinkerServer:
                 if part in path and self.dropping[part] > 0:
                     self.dropping[part] -= 1
                     return http.connection.close()
+        if self.hanging and self.hanging in path:
+            time.sleep(HANGS_S)
+            return http.connection.close()
         if self.key is not None and http.headers.get("X-API-Key") != self.key:
             return self.answer(http, 401, {"detail": "wrong key"})
         try:

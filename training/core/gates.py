@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from training.core.hint_language import decides, invalid_claim, parse_hint
 from training.core.leaks import find_leak, normalise
@@ -243,15 +244,22 @@ def _outside_language(c: _Case) -> str | None:
 def _near_duplicate(c: _Case) -> str | None:
     mine = _trigrams(c.text)
     for other in c.others:
-        theirs = _trigrams(normalise(other))
-        union = len(mine | theirs)
-        if union and len(mine & theirs) / union >= c.limits.near_duplicate:
+        theirs = _normalised_trigrams(other)
+        both = len(mine & theirs)
+        union = len(mine) + len(theirs) - both
+        if union and both / union >= c.limits.near_duplicate:
             return f"It is nearly the same as another hint of this batch: {other[:60]!r}."
     return None
 
 
-def _trigrams(text: str) -> set[str]:
-    return {text[i : i + 3] for i in range(len(text) - 2)}
+def _trigrams(text: str) -> frozenset[str]:
+    return frozenset(text[i : i + 3] for i in range(len(text) - 2))
+
+
+@lru_cache(maxsize=4096)
+def _normalised_trigrams(text: str) -> frozenset[str]:
+    """Of an accepted hint, which each later one of its batch is compared with."""
+    return _trigrams(normalise(text))
 
 
 _CHECKS: dict[Gate, Callable[[_Case], str | None]] = {

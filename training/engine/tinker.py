@@ -34,6 +34,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+import numpy as np
+
 from training.endpoints import server_key
 from training.engine import checkpoint, update
 from training.engine.base import (
@@ -56,6 +59,10 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MAX_ARCHIVE_BYTES = 8 << 30
 CONNECT_S = 8.0
 """Within which a server must answer what it serves."""
+START_PATIENCE_S = 2.0
+"""How long one that fails while the run starts is asked again."""
+SESSION_S = 9.5
+"""By when after the start a session must be open."""
 POLL_S = 0.1
 HEARTBEAT_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -100,6 +107,8 @@ class _Connection:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tinker", daemon=True)
         self._thread.start()
+        self.starting = False
+        """While the run starts: a server that is not there, or broken, is not waited for."""
         self.waiting: Callable[[str], object] | None = None
         """Called with what is waited for while the server cannot be reached."""
 
@@ -126,7 +135,7 @@ class _Connection:
                 if ends is not None and time.monotonic() > ends:
                     running.cancel()
                     raise EngineError(
-                        f"{self.url} did not answer within {timeout_s:g} s. Check engine.url, and whether the server "
+                        f"{self.url} did not answer within {timeout_s:.0f} s. Check engine.url, and whether the server "
                         "runs."
                     ) from None
                 if tick is not None:
@@ -158,6 +167,7 @@ class _Connection:
 
         unreached, wait_s = 0.0, FIRST_WAIT_S
         while True:
+            broken = False
             try:
                 return await call()
             except tinker.APIStatusError as error:
@@ -165,12 +175,12 @@ class _Connection:
                     raise self._refusal(error, what) from None
                 if not repeatable and error.status_code >= 500:
                     raise UnknownOutcome(f"{what}: code {error.status_code}") from None
-                problem = f"answers with code {error.status_code}"
+                problem, broken = f"answers with code {error.status_code}", error.status_code >= 500
             except (tinker.APIConnectionError, httpx.HTTPError) as error:
                 cause = error.__cause__ if isinstance(error, tinker.APIConnectionError) else error
                 if not repeatable and not isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
                     raise UnknownOutcome(f"{what}: {type(error).__name__}") from None
-                problem = "cannot be reached"
+                problem, broken = "cannot be reached", isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout)
             except tinker.APIError as error:
                 raise EngineError(
                     f"{self.url} does not speak the Tinker API as this version does ({type(error).__name__} in {what})."
@@ -178,7 +188,9 @@ class _Connection:
                 ) from None
             # From the first failure on: a connection may be lost after a long wait for a result.
             unreached = unreached or time.monotonic()
-            if time.monotonic() - unreached + wait_s > self.patience_s:
+            # At the start a server that is there may compile for minutes; one that is not shall be known at once.
+            patience_s = min(START_PATIENCE_S, self.patience_s) if self.starting and broken else self.patience_s
+            if time.monotonic() - unreached + wait_s > patience_s:
                 raise EngineError(
                     f"{self.url} {problem} ({what}). Start the server again and resume the run, or check engine.url."
                 )
@@ -203,7 +215,7 @@ class _Connection:
                     raise
                 raise UnknownOutcome(f"{what}: {error}") from None
             try:
-                found = await response.json()
+                found = _read_json(await response.read())
             except ValueError:
                 raise EngineError(f"{self.url} sent no JSON for {what}. Check engine.url.") from None
             if not isinstance(found, dict):
@@ -305,6 +317,7 @@ class TinkerBackend:
 
     def _connect(self, kl: Sequence[str]) -> None:
         """See what is served, and make the adapter. Raises an `EngineError` within seconds where that cannot be."""
+        began, self._io.starting = time.monotonic(), True
         served = self._io.run(self._capabilities(), timeout_s=CONNECT_S)
         if self.base_model not in served:
             listed = ", ".join(list(served)[:5]) + (" …" if len(served) > 5 else "")
@@ -314,7 +327,7 @@ class TinkerBackend:
             )
         longest = served[self.base_model]
         self._limit = min(self._limit, longest or self._limit)
-        self._io.run(self._open_session())
+        self._io.run(self._open_session(), timeout_s=SESSION_S - (time.monotonic() - began))
         self._io.background(self._heartbeats())
         self._make_model()
         self._weighted = self._io.run(self._applies_weights())
@@ -327,6 +340,7 @@ class TinkerBackend:
         self._averaged = self._io.run(self._averages_rows())
         # The measurement has moved the optimiser's averages.
         self._load_state(self._state)
+        self._io.starting = False
 
     async def _capabilities(self) -> dict[str, int | None]:
         """The models that are served, each with the longest context, or None where the server does not say."""
@@ -624,15 +638,20 @@ class TinkerBackend:
         """One request for the gradient of all rows, with the ratio clipped where `clip` is given, and one for the
         optimiser's step."""
         from tinker import types
+        from tinker.types.shared.untyped_api_future import UntypedAPIFuture
 
         bounds = {"clip_low_threshold": 1 - clip[0], "clip_high_threshold": 1 + clip[1]} if clip else None
-        given = types.ForwardBackwardInput(
-            data=rows, loss_fn="ppo" if clip else "importance_sampling", loss_fn_config=bounds
-        )
-        asked = types.ForwardBackwardRequest(model_id=self._model_id, seq_id=self._next(), forward_backward_input=given)
+        given: dict[str, Any] = {"data": rows, "loss_fn": "ppo" if clip else "importance_sampling"}
+        if bounds:
+            given["loss_fn_config"] = bounds
+        body = _ENCODER.encode({"forward_backward_input": given, "model_id": self._model_id, "seq_id": self._next()})
+        # The client's own call checks, copies and encodes each number in Python, which costs more than all else here.
         passed = await self._io.future(
-            lambda: self._io.client.training.forward_backward(request=asked), repeatable=False, what="the gradient"
-        )
+            lambda: self._io.client.post(
+                "/api/v1/forward_backward", body=body, cast_to=UntypedAPIFuture, options={"max_retries": 0}
+            ),
+            repeatable=False, what="the gradient",
+        )  # fmt: skip
         _, _, decay, limit = self._rates
         step = types.OptimStepRequest(
             model_id=self._model_id, seq_id=self._next(),
@@ -661,21 +680,26 @@ class TinkerBackend:
             raise UnknownOutcome(f"the server counts {count:g} steps at step {ours}")
         self._counted_from = (count, ours)
 
-    def _wire(self, datum: _Datum, rows: int) -> Any:
-        """A row for the server: the arrays are as long as the tokens less one, with zeros on the prompt. `rows`: how
-        many the server divides the gradient by."""
-        from tinker import types
-
+    def _wire(self, datum: _Datum, rows: int) -> dict[str, Any]:
+        """A row as the API's JSON has it: the arrays are as long as the tokens less one, with zeros on the prompt.
+        `rows`: how many the server divides the gradient by."""
         before, n = len(datum.tokens) - 1 - len(datum.logprobs), len(datum.logprobs)
         scale = rows * (n if self._weighted else 1)
-        inputs: Any = {
-            "target_tokens": list(datum.tokens[1:]),
-            "logprobs": [0.0] * before + list(datum.logprobs),
-            "advantages": [0.0] * before + [scale * a for a in datum.advantages],
+        zeros = [0.0] * before
+
+        def floats(values: Sequence[float]) -> dict[str, Any]:
+            # The numbers that a float32 holds: what the server computes with.
+            return {"data": zeros + np.asarray(values, np.float32).tolist(), "dtype": "float32", "shape": [before + n]}
+
+        inputs = {
+            "target_tokens": {"data": datum.tokens[1:], "dtype": "int64", "shape": [before + n]},
+            "logprobs": floats(datum.logprobs),
+            "advantages": floats([scale * a for a in datum.advantages]),
         }
         if self._weighted:
-            inputs["weights"] = [0.0] * before + [1.0 / n] * n
-        return types.Datum(model_input=types.ModelInput.from_ints(list(datum.tokens[:-1])), loss_fn_inputs=inputs)
+            inputs["weights"] = floats([1.0 / n] * n)
+        chunk = {"tokens": datum.tokens[:-1], "type": "encoded_text"}
+        return {"loss_fn_inputs": inputs, "model_input": {"chunks": [chunk]}}
 
     def _references(self, calls: Sequence[_Call]) -> dict[tuple[int, ...], list[float]]:
         """Log-probabilities of the completions of all rows with a KL term under the base model, by their tokens."""
@@ -872,6 +896,17 @@ class TinkerBackend:
         self._io.close()
 
 
+_DECODER, _ENCODER = msgspec.json.Decoder(), msgspec.json.Encoder()
+
+
+def _read_json(data: bytes) -> Any:
+    """Raises a ValueError. NaN and Infinity, which are no JSON but what Python's servers write, are read too."""
+    try:
+        return _DECODER.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data)
+
+
 _LOST = (_Missing,)
 _GONE = re.compile(r"not (?:found|loaded)|does not exist|unknown model", re.IGNORECASE)
 _NORMS = ("grad_norm", "gradient_norm", "global_grad_norm")
@@ -919,8 +954,8 @@ def _merge(calls: Sequence[_Call], references: dict[tuple[int, ...], list[float]
             tokens = row.prompt + row.completion
             advantages = [row.advantage] * len(row.completion)
             if loss.kl > 0.0:
-                gaps = (ref - own for ref, own in zip(references[tokens], row.logprobs, strict=True))
-                advantages = [a + loss.kl * math.expm1(_bounded(g)) for a, g in zip(advantages, gaps, strict=True)]
+                gaps = _bounded(np.subtract(references[tokens], row.logprobs))
+                advantages = (row.advantage + loss.kl * np.expm1(gaps)).tolist()
             advantages = [a * row.weight * scale for a in advantages]
             key = (tokens, row.logprobs)
             if (known := merged.get(key)) is None:
@@ -933,8 +968,9 @@ def _merge(calls: Sequence[_Call], references: dict[tuple[int, ...], list[float]
     return list(merged.values())
 
 
-def _bounded(gap: float) -> float:
-    return max(-update.MAX_LOG_RATIO, min(update.MAX_LOG_RATIO, gap))
+def _bounded(gaps: np.ndarray) -> np.ndarray:
+    bounded: np.ndarray = np.clip(gaps, -update.MAX_LOG_RATIO, update.MAX_LOG_RATIO)
+    return bounded
 
 
 def _figures(
@@ -942,33 +978,33 @@ def _figures(
     references: dict[tuple[int, ...], list[float]],
 ) -> tuple[UpdateStats, ...]:  # fmt: skip
     """The figures of each call from the server's log-probabilities of its rows; gaps are NaN where it gives none."""
-    gaps: list[list[float]] = [[] for _ in calls]
+    gaps: list[list[np.ndarray]] = [[] for _ in calls]
     clipped, kls = [0] * len(calls), [0.0] * len(calls)
     for datum, output in zip(data, outputs, strict=False):
-        found = [float(x) for x in (output.get("logprobs") or {}).get("data") or []][-len(datum.logprobs) :]
-        if len(found) != len(datum.logprobs):
+        given = ((output.get("logprobs") or {}).get("data") or [])[-len(datum.logprobs) :]
+        if len(given) != len(datum.logprobs):
             continue
+        new = np.asarray(given, np.float64)
+        moved = new - np.asarray(datum.logprobs)
         low, high = datum.clip
         for number in datum.calls:
-            gaps[number] += [abs(new - old) for new, old in zip(found, datum.logprobs, strict=True)]
+            gaps[number].append(np.abs(moved))
             if not calls[number].loss.on_policy:
-                ratios = (math.exp(_bounded(new - old)) for new, old in zip(found, datum.logprobs, strict=True))
-                clipped[number] += sum(
-                    (a > 0 and r > 1 + high) or (a < 0 and r < 1 - low)
-                    for a, r in zip(datum.advantages, ratios, strict=True)
-                )
+                ratios, signs = np.exp(_bounded(moved)), np.asarray(datum.advantages)
+                beyond = ((signs > 0) & (ratios > 1 + high)) | ((signs < 0) & (ratios < 1 - low))
+                clipped[number] += int(beyond.sum())
             if calls[number].loss.kl > 0.0:
-                deltas = (_bounded(r - new) for r, new in zip(references[datum.tokens], found, strict=True))
-                kls[number] += sum(math.expm1(d) - d for d in deltas)
+                deltas = _bounded(references[datum.tokens] - new)
+                kls[number] += float((np.expm1(deltas) - deltas).sum())
     stats = []
     for number, call in enumerate(calls):
         tokens = sum(len(r.completion) for r in call.rows)
-        seen = gaps[number]
+        seen = np.concatenate(gaps[number]) if gaps[number] else np.empty(0)
         share = 1 / max(1, tokens)
         stats.append(
             UpdateStats(
                 0.0, len(call.rows), tokens, clipped[number] * share, kls[number] * share,
-                sum(seen) / len(seen) if seen else math.nan, max(seen, default=math.nan),
+                float(seen.mean()) if len(seen) else math.nan, float(seen.max()) if len(seen) else math.nan,
             )
         )  # fmt: skip
     return tuple(stats)

@@ -139,6 +139,36 @@ def test_an_update_is_one_request_and_its_figures_come_with_the_step(server, mod
     assert all(abs(s.kl) < 1e-5 for s in stats.updates)
 
 
+@pytest.mark.parametrize("on_policy", [True, False], ids=["on-policy", "clipped"])
+def test_an_update_is_written_as_the_client_writes_it(server, model_dir, monkeypatch, on_policy):
+    from tinker import types
+
+    bodies, handle = [], server.handle
+    monkeypatch.setattr(server, "handle", lambda http, body: (bodies.append((http.path, body)), handle(http, body)))
+    remote = connect(server, model_dir)
+    remote.forward_backward(rows_of(remote), LossParams(on_policy=on_policy))
+    remote.optim_step()
+    mine = [body for path, body in bodies if path.endswith("/forward_backward")][-1]
+    given = mine["forward_backward_input"]
+    data = [
+        types.Datum(
+            model_input=types.ModelInput.from_ints([t for c in d["model_input"]["chunks"] for t in c["tokens"]]),
+            loss_fn_inputs={name: values["data"] for name, values in d["loss_fn_inputs"].items()},
+        )
+        for d in given["data"]
+    ]
+    asked = types.ForwardBackwardRequest(
+        model_id=mine["model_id"], seq_id=mine["seq_id"],
+        forward_backward_input=types.ForwardBackwardInput(
+            data=data, loss_fn=given["loss_fn"], loss_fn_config=given.get("loss_fn_config")
+        ),
+    )  # fmt: skip
+    remote._io.run(remote._io.client.training.forward_backward(request=asked))
+    assert [body for path, body in bodies if path.endswith("/forward_backward")][-1] == mine
+    assert len(given["data"]) == 6
+    assert ("loss_fn_config" in given) is not on_policy
+
+
 def test_one_completion_of_several_calls_is_sent_once(server, model_dir):
     remote = connect(server, model_dir)
     rows = rows_of(remote, advantages=(1.0, -1.0))
@@ -277,6 +307,25 @@ def test_a_wrong_address_is_named_within_seconds(server, model_dir):
         refusal(lambda: connect(wrong, model_dir), "engine.url")
 
 
+@pytest.mark.parametrize("part", ["/create_session", "/create_model"])
+def test_a_server_that_breaks_at_the_start_is_named_within_seconds(server, model_dir, part):
+    server.failing = {part: [503] * 100}
+    refusal(lambda: connect(server, model_dir, patience_s=300.0), server.url, "code 503")
+
+
+def test_a_server_that_opens_no_session_is_named_within_seconds(server, model_dir, monkeypatch):
+    monkeypatch.setattr("training.engine.tinker.SESSION_S", 1.0)
+    server.hanging = "/create_session"
+    text = refusal(lambda: connect(server, model_dir, patience_s=300.0), server.url, "did not answer within")
+    assert "within 1 s" in text
+
+
+def test_an_outage_of_a_moment_does_not_end_the_start(server, model_dir):
+    server.failing = {"/create_session": [503], "/create_model": [502]}
+    server.dropping = {"/retrieve_future": 1}
+    connect(server, model_dir)
+
+
 def test_a_wrong_key_is_named_and_never_shown(server, model_dir, monkeypatch):
     server.key = "right"
     monkeypatch.setattr(keyring, "get_password", lambda *_: "planted-secret-key")
@@ -358,6 +407,14 @@ def test_a_step_without_rows_sends_nothing(server, model_dir):
     sent = len(server.requests)
     assert remote.optim_step().grad_norm == 0.0
     assert len(server.requests) == sent
+
+
+def test_a_norm_that_is_not_finite_is_read(server, model_dir, monkeypatch):
+    remote = connect(server, model_dir)
+    # Python writes what JSON does not know: NaN and Infinity.
+    monkeypatch.setattr(TinkerServer, "_step", lambda *_: {"metrics": {"grad_norm": math.inf}, "type": "optim_step"})
+    remote.forward_backward(rows_of(remote), LossParams())
+    assert remote.optim_step().skipped
 
 
 def test_a_norm_that_the_server_does_not_report_is_not_a_number(server, model_dir, monkeypatch):
