@@ -8,7 +8,8 @@ import time
 from rich.markup import escape
 from rich.table import Table
 
-from seirenes_app.cli.common import print_table, read_key, say
+from seirenes_app.cli.common import ERR, call_name, find_run, interruptible, print_table, read_key, say
+from seirenes_app.cli.runs import config_file, follow_run
 from seirenes_app.services.cluster import (
     Cluster,
     ClusterClient,
@@ -18,7 +19,13 @@ from seirenes_app.services.cluster import (
     save_cluster,
     save_token,
 )
+from seirenes_app.services.cluster_runs import start_follower, stop_job, submit
 from seirenes_app.services.formatting import time_ago
+from seirenes_app.services.run_repository import RunRepository
+from training.runs.config import load_config
+from training.runs.paths import RunPaths
+from training.runs.processes import running_process, watch_run
+from training.runs.status import DONE
 
 
 def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,14 +37,38 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         ("list", "the saved clusters"),
         ("status", "Ray's version there and the jobs, or one job"),
         ("logs", "what a job has printed"),
-        ("stop", "ask Ray to stop a job"),
+        ("submit", "start a run on the cluster; its events come into a run directory here"),
+        ("follow", "go on reading the events of a submitted run"),
+        ("stop", "have a run save and stop; Ray ends the job where it does not"),
         ("remove", "forget a cluster"),
     ):
         parser = commands.add_parser(name, help=help_, description=help_)
-        if name != "list":
+        if name == "follow":
+            parser.add_argument("run", metavar="RUN", help="a run's id, name, the beginning of one, or its folder")
+        elif name != "list":
             parser.add_argument("name", metavar="NAME")
         if name == "add":
             parser.add_argument("url", metavar="URL", help="the dashboard's address, as http://host:8265")
+            parser.add_argument(
+                "--python",
+                default="python",
+                metavar="COMMAND",
+                help="starts an interpreter there that has seirenes (default: python)",
+            )
+            parser.add_argument(
+                "--root", default="", metavar="FOLDER", help="the folder of runs there, which all nodes share"
+            )
+        if name == "submit":
+            parser.add_argument("config", metavar="CONFIG", help="a TOML file, or a preset's name")
+            parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+            parser.add_argument(
+                "--cpus", type=_amount, default=0.0, metavar="N", help="processors that the job reserves (default: 0)"
+            )
+            parser.add_argument(
+                "--gpus", type=_amount, default=0.0, metavar="N", help="GPUs that the job reserves (default: 0)"
+            )
+        if name in ("submit", "follow"):
+            parser.add_argument("--detach", action="store_true", help="follow in the background and return")
         if name == "token":
             parser.add_argument("--remove", action="store_true", help="remove the one that is kept")
         if name in ("status", "logs", "stop"):
@@ -48,7 +79,7 @@ def cluster(options: argparse.Namespace) -> int:
     """Do one command."""
     match options.command:
         case "add":
-            kept = save_cluster(Cluster(options.name, options.url))
+            kept = save_cluster(Cluster(options.name, options.url, options.python, options.root))
             say(f"Saved {kept.name}: {kept.address}")
         case "list":
             for saved in list_clusters():
@@ -58,15 +89,59 @@ def cluster(options: argparse.Namespace) -> int:
         case "token":
             found = find_cluster(options.name)
             save_token(found, "" if options.remove else read_key())
+            if found.warning and not options.remove:
+                ERR.print(f"Warning: {found.warning}", markup=False, highlight=False, soft_wrap=True)
             say("The keyring has no token for it now." if options.remove else "The token is in the keyring.")
         case "status":
             _print_jobs(ClusterClient(find_cluster(options.name)), options.job)
         case "logs":
             say(ClusterClient(find_cluster(options.name)).logs(options.job))
-        case "stop":
-            stopped = ClusterClient(find_cluster(options.name)).stop(options.job)
-            say("Ray stops the job." if stopped else "The job had ended.")
+        case _:
+            return _run_job(options)
     return 0
+
+
+def _run_job(options: argparse.Namespace) -> int:
+    """The commands about a run on a cluster."""
+    match options.command:
+        case "stop":
+            with interruptible():
+                say(stop_job(ClusterClient(find_cluster(options.name)), options.job))
+        case "submit":
+            config = load_config(config_file(options.config), options.overrides)
+            paths = submit(find_cluster(options.name), config, cpus=options.cpus, gpus=options.gpus)
+            RunRepository().remember(paths)
+            say(f"Submitted {paths.run_id} to {options.name}.")
+            return _follow(paths, options.detach)
+        case "follow":
+            return _follow(find_run(options.run), options.detach)
+    return 0
+
+
+def _follow(paths: RunPaths, detach: bool) -> int:
+    """Follow in the background; without `detach`, show it. Ctrl+C ends what is shown and leaves the run alone."""
+    poll = watch_run(paths).poll
+    state = poll()
+    if state.status in DONE:
+        say(f"{paths.run_id} has ended: {state.status}.")
+        return 0
+    if running_process(paths) is None:
+        start_follower(paths)
+    if detach:
+        say(f"It is followed in the background. Stop it: seirenes stop {call_name(paths)}")
+        return 0
+    try:
+        return follow_run(paths, poll, as_json=False, stop_on_interrupt=False)
+    except KeyboardInterrupt:
+        say(f"The run goes on, and is followed. Stop it: seirenes stop {call_name(paths)}")
+        return 130
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not an amount: give 0 or more")
+    return value
 
 
 def _print_jobs(client: ClusterClient, job: str | None) -> None:

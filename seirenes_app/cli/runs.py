@@ -248,8 +248,10 @@ def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> in
         return follow_run(paths, poll, as_json=options.json)
 
 
-def follow_run(paths: RunPaths, poll: Callable[[], RunState | None] | None = None, *, as_json: bool) -> int:
-    """Show a run's progress until it ends, then its figures; Ctrl+C stops it. Returns the exit code."""
+def follow_run(
+    paths: RunPaths, poll: Callable[[], RunState | None] | None = None, *, as_json: bool, stop_on_interrupt: bool = True
+) -> int:
+    """Show a run's progress until it ends, then its figures. Returns the exit code. Ctrl+C stops it, or is raised."""
     with interruptible():
         try:
             if not as_json:
@@ -260,6 +262,8 @@ def follow_run(paths: RunPaths, poll: Callable[[], RunState | None] | None = Non
             said = _Warnings()
             state = follow(paths, poll or _poll_all(paths), lambda state: _progress_line(said.say_new(state)))
         except KeyboardInterrupt:
+            if not stop_on_interrupt:
+                raise
             stop_process(paths, FORCE)
             state = read_run(paths).state or RunState()
     return _conclude(paths, state, as_json)

@@ -5,9 +5,13 @@ A cluster's token is in the system keyring (or in a variable of the environment)
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import time
-from dataclasses import dataclass, replace
+import shlex
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -22,6 +26,8 @@ from training.resources import data_folder
 FORMAT = 1
 TIMEOUT_S = 8.0
 """The most that one request may take, connection included."""
+LOG_TIMEOUT_S = 60.0
+"""The most that reading a job's whole log may take; each part of it comes within `TIMEOUT_S`."""
 MAX_REPLY = 64 * 2**20
 """Bytes of a reply; a longer one is refused."""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -34,6 +40,21 @@ class Cluster:
 
     name: str
     address: str
+    python: str = "python"
+    """The command that starts an interpreter there which has this program."""
+    root: str = ""
+    """The folder of runs there, on a disk that all its nodes share; "": that of the user there."""
+
+    @property
+    def warning(self) -> str:
+        """What is to be known before a token is used with it; "" for nothing."""
+        parts = urlsplit(self.address)
+        if parts.scheme == "https" or _is_this_machine(parts.hostname or ""):
+            return ""
+        return (
+            f"A token for {self.name} goes over plain http, where others on the network can read it. Use https, or an "
+            "SSH tunnel to this machine."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +72,16 @@ class Job:
     entrypoint: str
     message: str
     started: float | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClusterError(UserError):
-    """The cluster did not do what was asked; the text says why and what helps."""
+    """The cluster did not do what was asked; the text says why and what helps. `status`: the HTTP status of its
+    answer; None where there was none, so that trying again may help."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def cluster_file() -> Path:
@@ -84,7 +111,16 @@ def save_cluster(cluster: Cluster) -> Cluster:
     check_name(cluster.name)
     if "@" in cluster.address:
         raise UserError("The address holds a user or a token. Give the token on standard input: seirenes cluster token")
-    kept = replace(cluster, address=read_address(cluster.address))
+    try:
+        kept = replace(cluster, address=read_address(cluster.address))
+    except UserError:
+        raise UserError(f"{cluster.address!r} is not an address. Write it as http://host:8265") from None
+    try:
+        words = shlex.split(kept.python)
+    except ValueError:
+        words = []
+    if not words:
+        raise UserError(f"{kept.python!r} starts no interpreter. Name one, as python or /opt/venv/bin/python.")
     _saved().save(kept)
     return kept
 
@@ -103,7 +139,29 @@ def token_variable(name: str) -> str:
 
 def save_token(cluster: Cluster, token: str) -> None:
     """Keep the token in the keyring, or remove it where it is ""."""
-    save_server_key(cluster.address, token)
+    if token:
+        check_token(token)
+    try:
+        save_server_key(cluster.address, token)
+    except UserError as error:
+        cause = f" ({error.__context__ and type(error.__context__).__name__})" if error.__context__ else ""
+        raise UserError(
+            f"The system keyring did not take the token{cause}. Unlock or install a keyring, or put the token into the "
+            f"variable {token_variable(cluster.name)} of the environment."
+        ) from None
+
+
+def check_token(token: str) -> None:
+    """A UserError for text that no token can be."""
+    if not token.isascii() or any(ch.isspace() or not ch.isprintable() for ch in token):
+        raise UserError("This is not a token: it holds a space, or a character that a token cannot have.")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
 
 
 def drop_unused_key(base_url: str) -> None:
@@ -139,7 +197,7 @@ class ClusterClient:
         """The submitted jobs, newest first."""
         found = self._request("GET", "/api/jobs/")
         if not isinstance(found, list):
-            raise ClusterError(self._says("has a Jobs API of another version. Ray 2.0 or newer is needed."))
+            raise ClusterError(self._says("has a Jobs API of another version. Ray 2.0 or newer is needed."), 200)
         jobs = [_job(entry) for entry in found if isinstance(entry, dict) and entry.get("submission_id")]
         return sorted(jobs, key=lambda j: j.started or 0, reverse=True)
 
@@ -147,13 +205,31 @@ class ClusterClient:
         """One job. A ClusterError where the cluster does not know it."""
         found = self._request("GET", _path(id_), id_)
         if not isinstance(found, dict) or "status" not in found:
-            raise ClusterError(self._says("has a Jobs API of another version. Ray 2.0 or newer is needed."))
+            raise ClusterError(self._says("has a Jobs API of another version. Ray 2.0 or newer is needed."), 200)
         return _job({**found, "submission_id": id_})
 
     def logs(self, id_: str) -> str:
         """All that the job has printed."""
-        found = self._request("GET", _path(id_) + "/logs", id_)
+        found = self._request("GET", _path(id_) + "/logs", id_, timeout_s=max(self._timeout_s, LOG_TIMEOUT_S))
         return str(found.get("logs") or "") if isinstance(found, dict) else ""
+
+    def submit(self, id_: str, entrypoint: str, **more: Any) -> None:
+        """Start a job of this id, which the caller makes up. One that is there already is left as it is, so that a
+        request whose answer was lost can be sent again. `more`: other fields of Ray's request."""
+        body = {"submission_id": id_, "entrypoint": entrypoint, **more}
+        try:
+            self._request("POST", "/api/jobs/", body=body)
+        except ClusterError as error:
+            if error.status is None or error.status in (401, 403, 404):
+                raise
+            try:
+                self.job(id_)
+            except ClusterError:
+                raise error from None
+
+    def delete(self, id_: str) -> None:
+        """Have Ray forget a job that has ended."""
+        self._request("DELETE", _path(id_), id_)
 
     def stop(self, id_: str) -> bool:
         """Ask Ray to stop the job: SIGTERM, later SIGKILL. False where it had ended."""
@@ -163,49 +239,84 @@ class ClusterClient:
     def _says(self, what: str) -> str:
         return f"{self.cluster.name} ({self.cluster.address}) {what}"
 
-    def _request(self, method: str, path: str, job: str = "") -> Any:
+    def _request(
+        self, method: str, path: str, job: str = "", *, body: Any = None, timeout_s: float | None = None
+    ) -> Any:
         import httpx  # here, as the window's pages import this module
 
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
         token = _token(self.cluster)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        until = time.monotonic() + self._timeout_s
-        body = bytearray()
-        try:
-            with (
-                httpx.Client(timeout=self._timeout_s / 2, trust_env=False) as client,
-                client.stream(method, self.cluster.address + path, headers=headers) as reply,
-            ):
-                status = reply.status_code
-                for part in reply.iter_bytes():
-                    body += part
-                    if len(body) > MAX_REPLY:
-                        raise ClusterError(self._says(f"answered with more than {MAX_REPLY // 2**20} MiB."))
-                    if time.monotonic() > until:
-                        raise httpx.ReadTimeout("slow")
-        except httpx.TimeoutException:
-            raise ClusterError(
-                self._says(f"did not answer within {self._timeout_s:g} s. Check the address and the network.")
-            ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        exchange = _Exchange(method, self.cluster.address + path, token, body, self._timeout_s)
+        # A thread, as no timeout of the library covers the lookup of a name and headers that come byte by byte.
+        thread = threading.Thread(target=exchange.run, daemon=True)
+        thread.start()
+        thread.join(limit_s)
+        error = exchange.error
+        if thread.is_alive() or isinstance(error, httpx.TimeoutException):
+            exchange.close()
+            raise ClusterError(self._says(f"did not answer within {limit_s:g} s. Check the address and the network."))
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL | OSError):
             raise ClusterError(
                 self._says(f"cannot be reached ({type(error).__name__}). Check the address, and that Ray runs there.")
             ) from None
-        self._check(status, job, token is not None)
+        if error is not None:
+            raise error
+        if exchange.too_long:
+            raise ClusterError(self._says(f"answered with more than {MAX_REPLY // 2**20} MiB."), 200)
+        self._check(exchange.status, job, token is not None)
         try:
-            return msgspec.json.decode(bytes(body))
+            return msgspec.json.decode(bytes(exchange.reply))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ClusterError(self._says("did not answer in JSON. Is this address a Ray dashboard's?")) from None
+            text = self._says("did not answer in JSON. Is this address a Ray dashboard's?")
+            raise ClusterError(text, exchange.status) from None
 
     def _check(self, status: int, job: str, had_token: bool) -> None:
         if status in (401, 403):
             given = "refused the token" if had_token else "wants a token"
-            raise ClusterError(self._says(f"{given}. Store it: seirenes cluster token {self.cluster.name}"))
+            raise ClusterError(self._says(f"{given}. Store it: seirenes cluster token {self.cluster.name}"), status)
         if status == 404:
             if job:
-                raise ClusterError(self._says(f"knows no job {job!r}. List them: seirenes cluster status"))
-            raise ClusterError(self._says("has no Ray Jobs API. Check the address; Ray 2.0 or newer is needed."))
+                raise ClusterError(
+                    self._says(f"knows no job {job!r}. List them: seirenes cluster status {self.cluster.name}"), status
+                )
+            raise ClusterError(
+                self._says("has no Ray Jobs API. Check the address; Ray 2.0 or newer is needed."), status
+            )
         if not 200 <= status < 300:
-            raise ClusterError(self._says(f"answered with HTTP status {status}."))
+            raise ClusterError(self._says(f"answered with HTTP status {status}. See its log."), status)
+
+
+class _Exchange:
+    """One request, on a thread of its own."""
+
+    def __init__(self, method: str, url: str, token: str | None, body: Any, timeout_s: float) -> None:
+        self._given = method, url, body
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        import httpx
+
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False)
+        self.reply = bytearray()
+        self.status = 0
+        self.too_long = False
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        method, url, body = self._given
+        try:
+            with self._client as client, client.stream(method, url, headers=self._headers, json=body) as reply:
+                self.status = reply.status_code
+                for part in reply.iter_bytes():
+                    self.reply += part
+                    if len(self.reply) > MAX_REPLY:
+                        self.too_long = True
+                        return
+        except Exception as error:  # noqa: BLE001 - raised again where it was waited for
+            self.error = error
+
+    def close(self) -> None:
+        """End the request, whose thread then ends."""
+        with suppress(Exception):
+            self._client.close()
 
 
 def _path(id_: str) -> str:
@@ -213,9 +324,10 @@ def _path(id_: str) -> str:
 
 
 def _job(entry: dict[str, Any]) -> Job:
-    began = entry.get("start_time")
+    began, found = entry.get("start_time"), entry.get("metadata")
+    metadata = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
     text = {name: str(entry.get(name) or "") for name in ("submission_id", "status", "entrypoint", "message")}
     return Job(
         text["submission_id"], text["status"], text["entrypoint"], text["message"],
-        began / 1000 if isinstance(began, int | float) and began > 0 else None,
+        began / 1000 if isinstance(began, int | float) and began > 0 else None, metadata,
     )  # fmt: skip

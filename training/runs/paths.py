@@ -66,6 +66,8 @@ class RunPaths:
     launch = FileAt("launch.json")
     """Which process was started last; written by the window and the command."""
     lock = FileAt("trainer.lock")
+    cluster = FileAt("cluster.json")
+    """Of a run on a cluster: which job it is; written by its follower."""
     report = FileAt("report.html")
     opponents = FileAt("opponents")
     """Weights of past Adversaries that write hints again."""

@@ -24,7 +24,7 @@ from training.runs.events import Event, EventKind, EventTail
 from training.runs.files import explained, write_whole
 from training.runs.lock import SAME_START_S, LockHolder, holder
 from training.runs.paths import RunPaths
-from training.runs.status import RunState, State, reduce, resolve_status
+from training.runs.status import RunState, RunStatus, State, reduce, resolve_status
 
 # The folder that holds the package, so that a child finds it from any working directory.
 _HOME = Path(__file__).resolve().parents[2]
@@ -271,7 +271,13 @@ class ProcessWatch(Generic[State]):
         for event in self.events:
             self._state = self._reduce(self._state, event)
         now = self._state.last_t + self._age_s() if self._state.last_t else time.time()
-        return self._resolve(self._state, running, now, launched=self.paths.launch.is_file())
+        state = self._resolve(self._state, running, now, launched=self.paths.launch.is_file())
+        if state.status is RunStatus.CRASHED and self.paths.cluster.is_file():
+            # Only the follower is gone: what the run does on its cluster is not known here.
+            silent_s = self._age_s() // 10 * 10 if self._state.last_t else 0.0
+            message = "It is not followed, and may go on on its cluster: seirenes cluster follow RUN"
+            return replace(state, status=RunStatus.STALLED, silent_s=silent_s, message=message)
+        return state
 
     def _age_s(self) -> float:
         """Seconds since the newest event. Only that of the first look is taken from the wall clock, which may be set,
