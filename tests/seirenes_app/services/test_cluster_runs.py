@@ -69,7 +69,11 @@ class _Jobs(ThreadingHTTPServer):
     def start(self, body):
         env = {**os.environ, **self.environment, **body.get("runtime_env", {}).get("env_vars", {})}
         process = subprocess.Popen(
-            ["bash", "-c", body["entrypoint"]], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
+            ["bash", "-c", body["entrypoint"]],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
         )
         job = {"body": body, "process": process, "log": bytearray(), "stopped": False}
         job["reader"] = threading.Thread(target=self._read, args=(job,))
@@ -277,3 +281,22 @@ def test_two_followers_do_not_write_into_one_run(lab):
 def test_the_command_submits_and_follows(lab, capsys):
     assert main(["cluster", "submit", "lab", "demo", "--set", "steps=3"]) == 0
     assert "Submitted" in capsys.readouterr().out
+
+
+def test_files_are_fetched_in_parts_go_on_after_an_interrupt_and_are_whole(lab, tmp_path):
+    paths = submit(lab, RunConfig())
+    assert follow(paths)
+    remote = _remote(tmp_path)
+    weights = remote.checkpoints / "step_000001" / "w.bin"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(os.urandom(100_000))
+    read = []
+    with pytest.raises(KeyboardInterrupt):
+        cluster_runs.fetch(
+            paths, chunk=60_000, progress=lambda *now: read.append(now), cancelled=lambda: bool(read and read[-1][0])
+        )
+    fetched = paths.checkpoints / "step_000001" / "w.bin"
+    assert not fetched.exists()
+    assert cluster_runs.fetch(paths, chunk=60_000) == 40_000
+    assert fetched.read_bytes() == weights.read_bytes()
+    assert cluster_runs.fetch(paths) == 0
