@@ -8,7 +8,17 @@ import time
 from rich.markup import escape
 from rich.table import Table
 
-from seirenes_app.cli.common import ERR, call_name, find_run, interruptible, print_table, read_key, say
+from seirenes_app.cli.common import (
+    ERR,
+    ProgressLine,
+    call_name,
+    display_progress,
+    find_run,
+    interruptible,
+    print_table,
+    read_key,
+    say,
+)
 from seirenes_app.cli.runs import config_file, follow_run
 from seirenes_app.services.cluster import (
     Cluster,
@@ -19,8 +29,8 @@ from seirenes_app.services.cluster import (
     save_cluster,
     save_token,
 )
-from seirenes_app.services.cluster_runs import start_follower, stop_job, submit
-from seirenes_app.services.formatting import time_ago
+from seirenes_app.services.cluster_runs import KINDS, fetch, remote_files, start_follower, stop_job, submit
+from seirenes_app.services.formatting import byte_size, count_of, time_ago
 from seirenes_app.services.run_repository import RunRepository
 from training.runs.config import load_config
 from training.runs.paths import RunPaths
@@ -39,14 +49,20 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         ("logs", "what a job has printed"),
         ("submit", "start a run on the cluster; its events come into a run directory here"),
         ("follow", "go on reading the events of a submitted run"),
+        ("fetch", "bring checkpoints, rollouts and evaluations of a submitted run here"),
         ("stop", "have a run save and stop; Ray ends the job where it does not"),
         ("remove", "forget a cluster"),
     ):
         parser = commands.add_parser(name, help=help_, description=help_)
-        if name == "follow":
+        if name in ("follow", "fetch"):
             parser.add_argument("run", metavar="RUN", help="a run's id, name, the beginning of one, or its folder")
         elif name != "list":
             parser.add_argument("name", metavar="NAME")
+        if name == "fetch":
+            parser.add_argument(
+                "--only", nargs="+", choices=KINDS, default=list(KINDS), help="in place of all", metavar="KIND"
+            )
+            parser.add_argument("--list", action="store_true", help="print what there is, and fetch nothing")
         if name == "add":
             parser.add_argument("url", metavar="URL", help="the dashboard's address, as http://host:8265")
             parser.add_argument(
@@ -115,6 +131,8 @@ def _run_job(options: argparse.Namespace) -> int:
             return _follow(paths, options.detach)
         case "follow":
             return _follow(find_run(options.run), options.detach)
+        case "fetch":
+            return _fetch(find_run(options.run), options)
     return 0
 
 
@@ -135,6 +153,29 @@ def _follow(paths: RunPaths, detach: bool) -> int:
     except KeyboardInterrupt:
         say(f"The run goes on, and is followed. Stop it: seirenes stop {call_name(paths)}")
         return 130
+
+
+def _fetch(paths: RunPaths, options: argparse.Namespace) -> int:
+    if options.list:
+        with interruptible():
+            files = remote_files(paths, options.only)
+        for file in files:
+            say(f"{byte_size(file.size):>10}  {file.path}")
+        say(f"{count_of(len(files), 'file')}, {byte_size(sum(file.size for file in files))}")
+        return 0
+    try:
+        with interruptible(), display_progress() as display:
+            display(ProgressLine("listing the files", 0.0, 1.0, ""))
+
+            def show(done: int, total: int) -> None:
+                display(ProgressLine("fetching", done, max(total, 1), f"{byte_size(done)} of {byte_size(total)}"))
+
+            new = fetch(paths, options.only, progress=show)
+    except KeyboardInterrupt:
+        say("Interrupted. What was read is kept: the same command goes on from there.")
+        return 130
+    say(f"Fetched {byte_size(new)} into {paths.root}." if new else "Everything is here already.")
+    return 0
 
 
 def _amount(text: str) -> float:

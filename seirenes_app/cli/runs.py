@@ -27,6 +27,7 @@ from seirenes_app.cli.common import (
 )
 from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.audit import audit_of, describe_deciders
+from seirenes_app.services.cluster_runs import continue_run, ensure_followed
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.dry_run import keep_measurement, measure_run
 from seirenes_app.services.estimate import Basis
@@ -55,7 +56,7 @@ from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig, load_config, profile_of
 from training.runs.files import user_path
 from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
-from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, start_trainer, watch_run
+from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, running_process, watch_run
 from training.runs.status import RunState, RunStatus
 
 
@@ -241,7 +242,7 @@ def _launch(paths: RunPaths, options: argparse.Namespace, *, detach: bool) -> in
     RunRepository().remember(paths)
     poll = _poll_from_now(paths)
     with interruptible():
-        pid = start_trainer(paths, detached=True)
+        pid = continue_run(paths)
         if detach:
             _print_launch(paths, pid, options.json)
             return 0
@@ -539,6 +540,7 @@ def _arrow(facts: dict[str, Any], condition: str) -> str:
 
 def stop(options: argparse.Namespace) -> int:
     paths = find_run(options.run)
+    ensure_followed(paths)
     if running_process(paths) is None:
         OUT.print(f"{paths.run_id} is not running.")
         return 0

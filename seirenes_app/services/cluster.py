@@ -84,6 +84,10 @@ class ClusterError(UserError):
         self.status = status
 
 
+class LongReplyError(ClusterError):
+    """The answer is longer than is read."""
+
+
 def cluster_file() -> Path:
     """Where clusters are kept."""
     return data_folder() / "clusters.json"
@@ -262,7 +266,7 @@ class ClusterClient:
         if error is not None:
             raise error
         if exchange.too_long:
-            raise ClusterError(self._says(f"answered with more than {MAX_REPLY // 2**20} MiB."), 200)
+            raise LongReplyError(self._says(f"answered with more than {MAX_REPLY // 2**20} MiB."), 200)
         self._check(exchange.status, job, token is not None)
         try:
             return msgspec.json.decode(bytes(exchange.reply))

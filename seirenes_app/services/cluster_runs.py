@@ -1,4 +1,4 @@
-"""Runs on a cluster: submit one, follow it into an ordinary run directory, ask it to stop, fetch its files.
+"""Runs on a cluster: submit one, follow it into an ordinary run directory, have it stop or go on, fetch its files.
 
 `python -m seirenes_app.services.cluster_runs FOLDER` is the follower: the one writer of the local events.
 """
@@ -20,13 +20,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
-from seirenes_app.services.cluster import ENDED, Cluster, ClusterClient, ClusterError, Job, find_cluster
-from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE
+from seirenes_app.services.cluster import ENDED, Cluster, ClusterClient, ClusterError, Job, LongReplyError, find_cluster
+from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE
 from training.errors import UserError, exit_code
 from training.runs.config import RunConfig
 from training.runs.control import Command, CommandKind, CommandTail, commands_size
@@ -34,7 +35,7 @@ from training.runs.events import SCHEMA_VERSION, EventKind
 from training.runs.files import decode_format, explained, read_text, write_whole
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import start_process
+from training.runs.processes import running_process, start_process, start_trainer
 
 FORMAT = 1
 POLL_S = 2.0
@@ -43,6 +44,10 @@ STOP_GRACE_S = 120.0
 """How long a run may take to save after it was asked to stop, before Ray ends it."""
 GONE_AFTER = 5
 """So many answers in a row that there is no such job mean that it is gone."""
+LONG_LOG = 4 * 2**20
+"""Characters of a log from which on it is not read whole: a job prints the events that are new."""
+FAILED_LINES = 40
+"""So many lines of a failed job's log are kept in the local one."""
 CHUNK = 8 * 2**20
 """Bytes of a file that one job prints."""
 JOB_TIMEOUT_S = 180.0
@@ -152,10 +157,80 @@ def _submit(client: ClusterClient, paths: RunPaths, link: ClusterLink) -> Cluste
     return link
 
 
-def start_follower(paths: RunPaths) -> int:
+def start_follower(paths: RunPaths, *, detached: bool = True) -> int:
     """Follow a run in the background, by a process that outlives its parent; returns the PID."""
     _linked(paths)
-    return start_process(paths, ["seirenes_app.services.cluster_runs"])
+    return start_process(paths, ["seirenes_app.services.cluster_runs"], detached=detached)
+
+
+def continue_run(paths: RunPaths, *, detached: bool = True) -> int:
+    """Start what goes on with a run, and return its PID: the trainer, or for a run on a cluster the follower.
+
+    A run that has ended on its cluster is submitted once more, with the settings that its directory has now; the
+    trainer there resumes from its newest checkpoint. A UserError for one that is finished.
+    """
+    link = read_link(paths)
+    if link is None:
+        return start_trainer(paths, detached=detached)
+    if running_process(paths) is not None:
+        raise UserError(f"{paths.run_id} is followed already.")
+    _seq, last = _repair(paths.events)
+    if last.get("event") == EventKind.DONE:
+        if last.get("outcome") == "finished":
+            raise UserError(f"{paths.run_id} is finished. Start a new run instead.")
+        if last.get("error") == _NOT_SAID:
+            # How it ended was not written by the run, whose own events go on with this number.
+            _drop_last_line(paths.events)
+        base, _, count = link.job.partition(_AGAIN)
+        _write_link(paths, replace(link, job=f"{base}{_AGAIN}{int(count or 1) + 1}", submitted=False, status=""))
+    return start_follower(paths, detached=detached)
+
+
+def ensure_followed(paths: RunPaths) -> None:
+    """Follow a run on a cluster that has not ended and that nobody follows: what is asked of it gets there only so."""
+    link = read_link(paths)
+    if link is not None and running_process(paths) is None and _repair(paths.events)[1].get("event") != EventKind.DONE:
+        start_follower(paths)
+
+
+_AGAIN = "--again-"
+_NOT_SAID = "ClusterError"
+"""The `error` of a `done` event that the follower wrote, as the run did not."""
+
+
+def _clock(t: float) -> str:
+    when = datetime.fromtimestamp(t)
+    return f"{when:%H:%M}" if when.date() == datetime.now().date() else f"{when:%H:%M on %d %B}"
+
+
+def describe_link(link: ClusterLink, *, followed: bool) -> str:
+    """Where a run is and what is known of it there, in some words: 'on lab, unreachable since 14:03'."""
+    where = f"on {link.cluster}"
+    if link.status in ENDED:
+        return where
+    if not followed:
+        return f"{where}, not followed"
+    if link.unreachable_since is not None:
+        return f"{where}, unreachable since {_clock(link.unreachable_since)}"
+    return f"{where}, waiting to start" if link.status == "PENDING" else where
+
+
+def describe_silence(paths: RunPaths) -> str:
+    """Why nothing is heard of a run on a cluster; "" for a run of this machine."""
+    try:
+        link = read_link(paths)
+    except UserError as error:
+        return str(error)
+    if link is None:
+        return ""
+    if running_process(paths) is None:
+        return f"It is not followed here, and may go on on {link.cluster}. Follow it again to see its events."
+    if link.unreachable_since is not None:
+        since = _clock(link.unreachable_since)
+        return f"{link.cluster} is unreachable since {since}; it is asked again. {link.message}".rstrip()
+    if link.status == "PENDING":
+        return f"The job waits on {link.cluster} for what it asked for. {link.message}".rstrip()
+    return f"{link.cluster} answers: the job is {link.status.lower() or 'not started yet'}. Its log may say more."
 
 
 # ---------------------------------------------------------------------- follow
@@ -177,7 +252,9 @@ class Follower:
         self._asked: list[Command] = []
         self._stop_at: float | None = None
         self._unknown = 0
-        self.seq, self.done = _repair(paths.events)
+        self._is_long = False
+        self.seq, last = _repair(paths.events)
+        self.done = last.get("event") == EventKind.DONE
 
     def run(self, cancelled: Cancelled = lambda: False, poll_s: float = POLL_S) -> bool:
         """Follow until the job has ended; False where it was cancelled before."""
@@ -187,7 +264,7 @@ class Follower:
             try:
                 if self.poll():
                     return True
-                # A long log is read less often.
+                # What takes long is asked less often.
                 wait_s = min(LONGEST_POLL_S, max(poll_s, 10 * (time.monotonic() - began)))
             except ClusterError as error:
                 self._note(unreachable_since=self.link.unreachable_since or time.time(), message=str(error))
@@ -204,7 +281,7 @@ class Follower:
         try:
             job = self.client.job(self.link.job)
             # Read after the status: the log of a job that has ended is whole.
-            text = self.client.logs(self.link.job)
+            text = self._read_log()
         except ClusterError as error:
             self._unknown = self._unknown + 1 if error.status == 404 else 0
             if self._unknown < GONE_AFTER:
@@ -212,9 +289,15 @@ class Follower:
             self._end("failed", f"{error} Its head was restarted, or the job was deleted.")
             return True
         self._unknown = 0
-        self._append(text)
+        if self._is_long:
+            self._read_new()
+        self._append(text.split("\n")[:-1])
+        self._is_long = self._is_long or len(text) > LONG_LOG
         self._note(unreachable_since=None, status=job.status, message=job.message)
         if job.status in ENDED:
+            if job.status == "FAILED":
+                said = [line for line in text.split("\n") if line and not line.startswith(EVENT)]
+                print("\n".join(said[-FAILED_LINES:]), flush=True)
             if not self.done:
                 outcome = "stopped" if job.status == "STOPPED" else "failed"
                 self._end(
@@ -224,9 +307,29 @@ class Follower:
         self._forward(job)
         return False
 
-    def _append(self, text: str) -> None:
+    def _read_log(self) -> str:
+        """The job's log; "" for one that is long."""
+        if self._is_long:
+            return ""
+        try:
+            return self.client.logs(self.link.job)
+        except LongReplyError:
+            self._is_long = True
+            return ""
+
+    def _read_new(self) -> None:
+        """Read the events that are new by a job of its own."""
+        more = True
+        while more:
+            before, link = self.seq, self.link
+            entry = _entry(link.python, "events", link.run_id, link.root, "--after", str(self.seq))
+            lines = run_job(self.client, entry)
+            self._append(lines)
+            more = f"{END}{MORE}" in lines and self.seq > before
+
+    def _append(self, lines: Sequence[str]) -> None:
         found: list[bytes] = []
-        for line in text.split("\n")[:-1]:
+        for line in lines:
             if not line.startswith(EVENT):
                 continue
             read = _sequence(line[len(EVENT) :])
@@ -247,7 +350,7 @@ class Follower:
         self.seq += 1
         event = {
             "v": SCHEMA_VERSION, "seq": self.seq, "t": time.time(), "event": EventKind.DONE, "outcome": outcome,
-            "message": message, "error": "ClusterError",
+            "message": message, "error": _NOT_SAID,
         }  # fmt: skip
         self._write(json.dumps(event).encode() + b"\n")
         self.done = True
@@ -282,33 +385,46 @@ class Follower:
 
 
 def _sequence(line: str | bytes) -> tuple[int, str] | None:
+    event = _event(line)
+    return (int(event["seq"]), str(event["event"])) if event else None
+
+
+def _event(line: str | bytes) -> dict[str, Any]:
+    """An event line decoded; empty for a line that is none."""
     try:
         event = json.loads(line)
-        return int(event["seq"]), str(event["event"])
+        int(event["seq"]), event["event"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+        return {}
+    return dict(event)
 
 
-def _repair(events: Path) -> tuple[int, bool]:
-    """Cut off a line that an interrupted follower has not written whole; the newest sequence number, and whether that
-    event is how the run ended."""
+def _repair(events: Path) -> tuple[int, dict[str, Any]]:
+    """Cut off a line that an interrupted follower has not written whole; the newest sequence number and its event."""
     if not events.exists():
-        return 0, False
+        return 0, {}
     with explained("Reading", events), events.open("r+b") as file:
         data = file.read()
         whole = data.rfind(b"\n") + 1
         file.truncate(whole)
-    found = [read for line in data[:whole].split(b"\n") if (read := _sequence(line)) is not None]
-    seq, kind = max(found, default=(0, ""))
-    return seq, kind == EventKind.DONE
+    found = [event for line in data[:whole].split(b"\n") if (event := _event(line))]
+    last = max(found, key=lambda event: int(event["seq"]), default={})
+    return int(last.get("seq", 0)), last
 
 
-def follow(paths: RunPaths, commands_from: int | None = None, cancelled: Cancelled = lambda: False) -> bool:
+def _drop_last_line(events: Path) -> None:
+    with explained("Writing to", events), events.open("r+b") as file:
+        file.truncate(file.read().rstrip(b"\n").rfind(b"\n") + 1)
+
+
+def follow(
+    paths: RunPaths, commands_from: int | None = None, cancelled: Cancelled = lambda: False, poll_s: float = POLL_S
+) -> bool:
     """Follow a run until its job has ended. A UserError where another process does."""
     lock = RunLock(paths.lock)
     lock.acquire()
     try:
-        return Follower(paths, commands_from=commands_from).run(cancelled)
+        return Follower(paths, commands_from=commands_from).run(cancelled, poll_s)
     finally:
         lock.release()
 

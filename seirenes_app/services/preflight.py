@@ -31,6 +31,7 @@ from training.runs.config import (
     trained_roles,
 )
 from training.runs.lock import holder
+from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 
 NAME_CHARACTERS = 32
@@ -146,9 +147,10 @@ def read_machine_state(runs_root: Path) -> MachineState:
 
 
 def live_runs(runs_root: Path) -> tuple[str, ...]:
-    """Names of the runs whose trainer holds its lock."""
+    """Names of the runs whose trainer holds its lock. One that is trained on a cluster takes nothing here."""
     locks = sorted(runs_root.glob("*/trainer.lock")) if runs_root.is_dir() else []
-    return tuple(lock.parent.name for lock in locks if holder(lock) is not None)
+    here = (lock.parent for lock in locks if not RunPaths(lock.parent).cluster.is_file() and holder(lock) is not None)
+    return tuple(folder.name for folder in here)
 
 
 def find_shortages(config: RunConfig, needs: Needs, machine: MachineState) -> tuple[str, ...]:

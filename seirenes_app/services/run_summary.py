@@ -14,6 +14,7 @@ import psutil
 
 from seirenes_app.services import estimate
 from seirenes_app.services.answer_reading import MANY, describe_unread
+from seirenes_app.services.cluster_runs import describe_silence
 from seirenes_app.services.formatting import duration, megabytes, percent
 from seirenes_app.services.run_health import alarm_title
 from seirenes_app.services.run_repository import log_tail
@@ -191,6 +192,8 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
     name = summary.paths.run_id
     log = log_tail(summary.paths)
     if state.status is RunStatus.STALLED:
+        if why := describe_silence(summary.paths):
+            return RunProblem(f"Nothing is heard of {name}", why, log, False)
         silence = f"No sign of life for {duration(state.silent_s)} while {describe_stage(state)}."
         silence += f" Before that: {stall.message}" if (stall := stall_of(state)) is not None else ""
         return RunProblem(f"{name} is not responding", f"{silence} {_why_silent(summary.paths)}", log, False)

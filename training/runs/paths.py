@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from training.errors import UserError
-from training.runs.config import RunConfig, change_for_resume, load_config, to_dict, with_profile
 from training.runs.files import check_database_path, explained, make_folder, write_whole
+
+if TYPE_CHECKING:
+    from training.runs.config import RunConfig
 
 ADVERSARY_FOLDER = "adversary"
 """In a checkpoint's folder: the model of an Adversary that has its own and is trained. The folder itself is the
@@ -83,6 +86,9 @@ def default_runs_root() -> Path:
 
 def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> RunPaths:
     """Make a run's folder with its config.json. A name that is taken gets a suffix; an explicit one is refused."""
+    # Here, as a process that only needs to know where files are starts four times as fast without it.
+    from training.runs.config import to_dict, with_profile
+
     whole = with_profile(config)
     slug = re.sub(r"[^\w.-]+", "-", config.name).strip("-.") or "run"
     wanted = run_id or f"{datetime.now():%Y%m%d-%H%M}-{slug}"
@@ -106,5 +112,7 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
 
 def change_settings(paths: RunPaths, overrides: Sequence[str], source: str = "--set") -> None:
     """Change what a run that is not going is resumed with. Its launch events keep what it had before."""
+    from training.runs.config import change_for_resume, load_config, to_dict
+
     config = change_for_resume(load_config(paths.config), overrides, source)
     write_whole(paths.config, json.dumps(to_dict(config), indent=1) + "\n")

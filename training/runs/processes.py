@@ -24,7 +24,7 @@ from training.runs.events import Event, EventKind, EventTail
 from training.runs.files import explained, write_whole
 from training.runs.lock import SAME_START_S, LockHolder, holder
 from training.runs.paths import RunPaths
-from training.runs.status import RunState, RunStatus, State, reduce, resolve_status
+from training.runs.status import DONE, RunState, RunStatus, State, reduce, resolve_status
 
 # The folder that holds the package, so that a child finds it from any working directory.
 _HOME = Path(__file__).resolve().parents[2]
@@ -39,6 +39,12 @@ def child_environment() -> dict[str, str]:
 
 
 def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
+    """Start or resume a run on this machine; returns the PID. A UserError for a run on a cluster: it goes on there."""
+    if paths.cluster.is_file():
+        raise UserError(
+            f"{paths.run_id} is a run on a cluster, and is not trained here. Go on with: seirenes cluster follow "
+            f"{paths.run_id}"
+        )
     return start_process(paths, ["training", "run"], detached=detached)
 
 
@@ -146,6 +152,8 @@ class StopTimes:
 
 ASK_ONLY = StopTimes(None, None, None, give_up_s=30.0)
 FORCE = StopTimes(None, 30.0, 40.0, give_up_s=50.0)
+CLUSTER_STOP_S = 240.0
+"""How long a stop of a run on a cluster is waited for; the run there has two minutes to save."""
 
 
 class StopEscalation:
@@ -156,6 +164,11 @@ class StopEscalation:
 
     def __init__(self, paths: RunPaths, times: StopTimes | None = None) -> None:
         self.paths, self.times = paths, times or StopTimes()
+        if paths.cluster.is_file():
+            # The process here only follows: ending it would end nothing. It forwards the stop, and has the cluster end
+            # the job where the run does not stop.
+            give_up_s = None if self.times.give_up_s is None else CLUSTER_STOP_S
+            self.times = replace(self.times, terminate_s=None, kill_s=None, give_up_s=give_up_s)
         self.phase: StopPhase | None = None
         self._began = time.monotonic()
         self._taken: set[StopPhase] = set()
@@ -272,10 +285,10 @@ class ProcessWatch(Generic[State]):
             self._state = self._reduce(self._state, event)
         now = self._state.last_t + self._age_s() if self._state.last_t else time.time()
         state = self._resolve(self._state, running, now, launched=self.paths.launch.is_file())
-        if state.status is RunStatus.CRASHED and self.paths.cluster.is_file():
-            # Only the follower is gone: what the run does on its cluster is not known here.
-            silent_s = self._age_s() // 10 * 10 if self._state.last_t else 0.0
-            message = "It is not followed, and may go on on its cluster: seirenes cluster follow RUN"
+        if running is None and state.status not in DONE and self.paths.cluster.is_file():
+            # Nothing ended here: what the run does on its cluster is not known while it is not followed.
+            silent_s = (now - self._state.last_t) // 10 * 10 if self._state.last_t else 0.0
+            message = f"It is not followed, and may go on on its cluster: seirenes cluster follow {self.paths.run_id}"
             return replace(state, status=RunStatus.STALLED, silent_s=silent_s, message=message)
         return state
 

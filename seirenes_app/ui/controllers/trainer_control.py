@@ -7,13 +7,14 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from seirenes_app.services.cluster_runs import continue_run, ensure_followed
 from seirenes_app.services.run_repository import log_tail, move_to_trash, startable
 from seirenes_app.services.run_summary import STOP_TEXT
 from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import StopEscalation, StopPhase, StopTimes, running_process, start_trainer
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, running_process
 
 POLL_MS = 200
 
@@ -66,7 +67,8 @@ class TrainerControl(QObject):
         return bool(self._starts)
 
     def resume(self, paths: RunPaths) -> RunPaths:
-        """Launch a trainer for an existing run; it continues from the newest sound checkpoint."""
+        """Launch a trainer for an existing run; it continues from the newest sound checkpoint. A run on a cluster is
+        followed again, and submitted once more where it has ended there."""
         found = running_process(paths)
         if found is not None:
             raise UserError(f"{paths.run_id} is running already (process {found.pid}). Open it instead.")
@@ -76,7 +78,7 @@ class TrainerControl(QObject):
     def _launch(self, paths: RunPaths) -> None:
         size = file_size(paths.events)
         try:
-            start_trainer(paths, detached=self.detach)
+            continue_run(paths, detached=self.detach)
         except OSError as error:
             raise UserError(
                 f"The trainer of {paths.run_id} could not be started ({error}). Free some memory or disk and try again."
@@ -119,6 +121,12 @@ class TrainerControl(QObject):
         if paths in self._stops:
             escalation, before = self._stops[paths]
             self._stops[paths] = escalation, then or before
+            return
+        try:
+            if then is None:
+                ensure_followed(paths)
+        except (UserError, OSError) as error:
+            self.failed.emit(f"{paths.run_id} could not be stopped: {error}")
             return
         self._stops[paths] = StopEscalation(paths, self._times), then
         self._advance(paths)

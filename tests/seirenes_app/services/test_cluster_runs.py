@@ -16,14 +16,15 @@ import pytest
 from helpers import keyring_file
 
 from seirenes_app.cli.main import main
-from seirenes_app.services import cluster_runs
+from seirenes_app.services import cluster, cluster_runs
 from seirenes_app.services.cluster import Cluster, ClusterClient, ClusterError, save_cluster
 from seirenes_app.services.cluster_runs import Follower, follow, read_link, stop_job, submit
 from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
+from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
-from training.runs.processes import read_run
+from training.runs.processes import FORCE, StopEscalation, read_run, start_trainer
 
 HOME = Path(__file__).resolve().parents[3]
 
@@ -43,18 +44,24 @@ def write(number, kind, **more):
     with (root / "events.jsonl").open("a") as file:
         file.write(line + "\\n")
     print("@event " + line, flush=True)
-write(1, "launch", pid=os.getpid())
-number = 1
-for number in range(2, count):
+events = root / "events.jsonl"
+before = events.read_text() if events.exists() else ""
+print("".join("@event " + line + "\\n" for line in before.splitlines()), end="", flush=True)
+first = before.count("\\n") + 1
+write(first, "launch", pid=os.getpid(), **({"resumed_from": 1} if before else {}))
+number = first
+if os.environ.get("DIE"):
+    sys.exit("error: no memory")
+for number in range(first + 1, first + count - 1):
     write(number, "warning", code="x", message="a\\u2028b é", remedy="")
-    print("noise", flush=True)
+    print("noise" * int(os.environ.get("NOISE", 1)), flush=True)
     time.sleep(wait)
     commands = root / "commands.jsonl"
     if commands.exists() and "stop" in commands.read_text():
         write(number + 1, "done", outcome="stopped")
         sys.exit(0)
 if count:
-    write(count, "done", outcome="finished")
+    write(number + 1, "done", outcome="finished")
 sys.exit(0 if count else 1)
 """
 
@@ -177,7 +184,7 @@ def _remote(tmp_path):
 
 def test_the_events_of_a_run_come_into_an_ordinary_run_directory(lab, tmp_path):
     paths = submit(lab, RunConfig())
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
     assert read_run(paths).state.status == "finished"
     assert read_link(paths).status == "SUCCEEDED"
@@ -190,9 +197,9 @@ def test_an_interrupted_follower_leaves_no_event_out_and_none_twice(lab, tmp_pat
         follower.poll()
     with paths.events.open("r+b") as file:
         file.truncate(paths.events.stat().st_size - 5)
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
 
 
@@ -213,7 +220,7 @@ def test_a_job_whose_answer_was_lost_is_started_once(lab, jobs):
     with pytest.raises(ClusterError, match="cluster follow"):
         submit(lab, RunConfig())
     (paths,) = (RunPaths(p) for p in Path(os.environ["SEIRENES_RUNS"]).iterdir())
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     assert (jobs.posts, len(jobs.jobs)) == (2, 1)
 
 
@@ -237,12 +244,56 @@ def test_an_unreachable_cluster_is_noted_until_it_answers(lab, jobs):
 
 
 def test_a_job_that_ends_without_a_word_has_failed(lab, jobs):
-    jobs.environment["EVENTS"] = "0"
+    jobs.environment["DIE"] = "1"
     paths = submit(lab, RunConfig())
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     state = read_run(paths).state
     assert state.status == "failed"
     assert "lab" in state.message
+
+
+def test_a_run_that_ended_on_its_cluster_goes_on_there(lab, jobs, tmp_path, monkeypatch):
+    jobs.environment["DIE"] = "1"
+    paths = submit(lab, RunConfig())
+    assert follow(paths, poll_s=0.1)
+    del jobs.environment["DIE"]
+    # The follower's process is played by this one.
+    monkeypatch.setattr(cluster_runs, "start_process", lambda paths, module, detached: module)
+    assert cluster_runs.continue_run(paths) == ["seirenes_app.services.cluster_runs"]
+    assert follow(paths, poll_s=0.1)
+    assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
+    assert read_run(paths).state.status == "finished"
+    with pytest.raises(UserError, match="finished"):
+        cluster_runs.continue_run(paths)
+
+
+def test_no_trainer_is_started_here_for_a_run_on_a_cluster(lab):
+    paths = submit(lab, RunConfig())
+    with pytest.raises(UserError, match="not trained here"):
+        start_trainer(paths)
+
+
+def test_a_stop_never_ends_the_follower(lab):
+    paths = submit(lab, RunConfig())
+    times = StopEscalation(paths, FORCE).times
+    assert (times.terminate_s, times.kill_s) == (None, None)
+
+
+def test_the_events_of_a_long_log_are_read_from_where_the_follower_is(lab, jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_runs, "LONG_LOG", 300)
+    monkeypatch.setattr(cluster_runs, "LONGEST_POLL_S", 0.1)
+    jobs.environment.update(EVENTS="40", NOISE="200")
+    paths = submit(lab, RunConfig())
+    follower = Follower(paths)
+    while not follower.seq:
+        follower.poll()
+    assert follow(paths, poll_s=0.1)
+    assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
+    # One that is started later meets a log beyond what is read at all.
+    monkeypatch.setattr(cluster, "MAX_REPLY", 20_000)
+    paths.events.write_bytes(b"")
+    assert follow(paths, poll_s=0.1)
+    assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
 
 
 def test_a_stop_reaches_the_run_which_saves(lab, jobs, tmp_path):
@@ -257,7 +308,7 @@ def test_a_stop_reaches_the_run_which_saves(lab, jobs, tmp_path):
     assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
 
 
-def test_a_run_that_does_not_stop_is_ended_by_ray(lab, jobs, monkeypatch):
+def test_a_run_that_does_not_stop_is_ended_by_ray(lab, jobs):
     jobs.environment.update(EVENTS="2000", WAIT="60")
     paths = submit(lab, RunConfig())
     client, id_ = ClusterClient(lab), read_link(paths).job
@@ -269,12 +320,10 @@ def test_a_run_that_does_not_stop_is_ended_by_ray(lab, jobs, monkeypatch):
 
 def test_two_followers_do_not_write_into_one_run(lab):
     paths = submit(lab, RunConfig())
-    from training.runs.lock import RunLock
-
     lock = RunLock(paths.lock)
     lock.acquire()
     with pytest.raises(UserError, match="in use"):
-        cluster_runs.follow(paths)
+        follow(paths)
     lock.release()
 
 
@@ -285,7 +334,7 @@ def test_the_command_submits_and_follows(lab, capsys):
 
 def test_files_are_fetched_in_parts_go_on_after_an_interrupt_and_are_whole(lab, tmp_path):
     paths = submit(lab, RunConfig())
-    assert follow(paths)
+    assert follow(paths, poll_s=0.1)
     remote = _remote(tmp_path)
     weights = remote.checkpoints / "step_000001" / "w.bin"
     weights.parent.mkdir(parents=True)
