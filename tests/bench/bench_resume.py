@@ -30,6 +30,7 @@ from helpers.interrupted_runs import (
     interrupt,
     make_run,
     moments,
+    roll_backs,
     settings_of,
 )
 
@@ -40,6 +41,8 @@ def check(trainers, folder, model, path, options):
     whole = make_run(folder, f"{name}-whole", *settings)
     assert trainers.finish(whole) == 0, f"the run {whole.root} failed: see its events"
     most, found, began = len(events_of(whole)), [], time.monotonic()
+    if path == "roll_back" and not roll_backs(whole):
+        found.append((["no interruption"], ["no roll-back happened, so none was tested"]))
     runs, run, ends = 0, None, []
     for end, rng in moments(options.seed, name, options.moments):
         if run is None:

@@ -42,6 +42,8 @@ PATHS = {
 MODELS = ("starter", "llama")
 LLAMA = ["update.learning_rate=0.003", "rollout.temperature=1.0", "rollout.questions=6", "rollout.hints=4"]
 ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "stop", "pause")
+SURE_ANSWER = "#### 11:30"
+"""To the first problem that the small runs are evaluated on."""
 WAIT_S = 120.0
 
 
@@ -99,7 +101,7 @@ def make_llama(folder):
     tokenizer = make_tokenizer("llama-3")
     answers = [f"#### {n}" for n in range(2, 6)]
     hints = [f"{who} also saw some {what} trees there." for who in ("Tom", "Ann", "Ben") for what in ("tall", "old")]
-    tokenizer.add_tokens([*answers, *hints])
+    tokenizer.add_tokens([*answers, *hints, SURE_ANSWER])
     torch.manual_seed(11)
     model = LlamaForCausalLM(make_config("llama", vocab_size=len(tokenizer), max_position_embeddings=1024))
     with torch.no_grad():
@@ -109,6 +111,11 @@ def make_llama(folder):
         likely = tokenizer.convert_tokens_to_ids([*answers, *hints])
         model.lm_head.weight[likely, 0] = 0.0
         model.lm_head.weight[tokenizer.eos_token_id, 0] = 0.4
+        # Greedy, it gives one answer and ends: right for a held-out problem, until training on the sums moves it.
+        sure = tokenizer.convert_tokens_to_ids(SURE_ANSWER)
+        model.lm_head.weight[sure, 0] = 0.6
+        model.model.embed_tokens.weight[sure, 1] = 20.0
+        model.lm_head.weight[tokenizer.eos_token_id, 1] = 1.0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -146,6 +153,12 @@ def interrupt(trainers, paths, end, rng, most):
         with suppress(ProcessLookupError):
             os.kill(pid, getattr(signal, end))
     return trainers.wait()
+
+
+def roll_backs(paths):
+    """How often the weights of an earlier checkpoint were restored: the step is then evaluated twice."""
+    steps = [e.data["step"] for e in events_of(paths) if e.kind == "eval"]
+    return len(steps) - len(set(steps))
 
 
 def is_done(events):

@@ -9,6 +9,7 @@ A fork runs what `python -m training run` runs, signals included.
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -21,6 +22,8 @@ from training.runner import run_directory
 from training.runs.control import StopSignal
 
 torch.set_num_threads(1)
+# Of peft about transformers, once a run.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def train(root, commands_from):

@@ -10,7 +10,17 @@ import subprocess
 import sys
 
 import pytest
-from helpers.interrupted_runs import PATHS, Trainers, differences, events_of, interrupt, make_run, wait_for_event
+from helpers.interrupted_runs import (
+    PATHS,
+    Trainers,
+    differences,
+    events_of,
+    interrupt,
+    make_run,
+    roll_backs,
+    settings_of,
+    wait_for_event,
+)
 
 from training.runs.control import CommandKind, send_command
 
@@ -44,6 +54,19 @@ def test_a_lora_run_equals_one_left_alone_after_a_stop_within_its_last_evaluatio
     os.kill(pid, signal.SIGINT)
     assert trainers.wait() in (0, 3)
     trainers.finish(cut)
+    assert differences(cut, whole) == []
+
+
+def test_a_run_stopped_between_a_roll_back_and_its_second_evaluation_ends_as_one_left_alone(trainers, tmp_path):
+    settings = [*settings_of("roll_back", tmp_path, "llama"), *SHORT, "rollout.questions=6", "steps=2"]
+    whole, cut = make_run(tmp_path, "whole", *settings), make_run(tmp_path, "cut", *settings)
+    assert trainers.finish(whole) == 0
+    assert roll_backs(whole)
+    pid = trainers.start(cut)
+    wait_for_event(cut, "warning", code="clean_guard")
+    os.kill(pid, signal.SIGTERM)
+    assert trainers.wait() == 3
+    assert trainers.finish(cut) == 0
     assert differences(cut, whole) == []
 
 
