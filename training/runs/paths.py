@@ -12,9 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from training.errors import UserError
+from training.resources import data_folder
 from training.runs.files import check_database_path, explained, make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -79,9 +78,9 @@ class RunPaths:
 
 
 def default_runs_root() -> Path:
-    """SEIRENES_RUNS, or the user's data folder."""
+    """SEIRENES_RUNS, or in the data folder."""
     override = os.environ.get("SEIRENES_RUNS")
-    return Path(override) if override else Path(platformdirs.user_data_dir("seirenes")) / "runs"
+    return Path(override) if override else data_folder() / "runs"
 
 
 def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> RunPaths:

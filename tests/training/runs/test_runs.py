@@ -38,7 +38,7 @@ from training.runs.control import CommandKind, CommandTail, commands_size, send_
 from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
 from training.runs.lock import LockHolder, RunLock, holder
-from training.runs.paths import RunPaths, new_run
+from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer, watch_run
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
 
@@ -110,6 +110,14 @@ def test_every_preset_loads_and_every_option_has_help():
 
 
 # ---------------------------------------------------------------------- events
+
+
+def test_runs_are_in_the_data_folder_unless_another_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("SEIRENES_RUNS", raising=False)
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
+    assert default_runs_root() == tmp_path / "data" / "runs"
+    monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "other"))
+    assert default_runs_root() == tmp_path / "other"
 
 
 def test_nan_is_written_as_null_and_counting_goes_on_after_a_crash(tmp_path):
