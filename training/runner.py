@@ -40,6 +40,7 @@ from training.engine.models import (
 from training.engine.snapshots import Snapshots
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
+from training.engine_probe import ServerAwayError
 from training.environment import describe_machine, versions
 from training.errors import UserError
 from training.evaluation.evaluator import Sampled
@@ -776,6 +777,8 @@ def _cause(error: BaseException, control: ProcessControl) -> BaseException:
 def _failure(error: BaseException, *, launched: bool) -> FailureKind:
     if memory.ran_out(error):
         return FailureKind.RESOURCES
+    if isinstance(error, ServerAwayError):
+        return FailureKind.SERVER
     if isinstance(error, UserError) and not isinstance(error, FileError):
         return FailureKind.RESOURCES if launched else FailureKind.SETTINGS
     return FailureKind.RESOURCES if isinstance(error, FileError) else FailureKind.INTERNAL

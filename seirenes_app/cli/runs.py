@@ -30,6 +30,7 @@ from seirenes_app.services.audit import audit_of, describe_deciders
 from seirenes_app.services.cluster_runs import continue_run, ensure_followed
 from seirenes_app.services.doctor import check_all
 from seirenes_app.services.dry_run import keep_measurement, measure_run
+from seirenes_app.services.engine_server import check_engine_server
 from seirenes_app.services.estimate import Basis
 from seirenes_app.services.formatting import count_of, duration, megabytes, percent
 from seirenes_app.services.judging import describe_judge
@@ -218,10 +219,11 @@ def resume(options: argparse.Namespace) -> int:
     state = read_run(paths).state
     if state is not None and state.status is RunStatus.FINISHED:
         raise UserError(f"{paths.run_id} is finished: all {state.steps} steps are done. Start a new run instead.")
-    if state is not None and state.can_edit_settings:
+    if state is not None and state.can_edit_settings and not state.can_resume:
         raise UserError(f"{paths.run_id} failed on its settings ({state.message}) {_EDIT_SETTINGS}")
     if options.overrides:
         change_settings(paths, options.overrides)
+    check_engine_server(load_config(paths.config))
     return _launch(paths, options, detach=options.detach)
 
 
@@ -230,6 +232,7 @@ _EDIT_SETTINGS = "Correct them and start a new run with: seirenes train CONFIG"
 
 def _start(config: RunConfig, options: argparse.Namespace, *, detach: bool) -> int:
     config = startable(config)
+    check_engine_server(config)
     if options.run_dir is not None:
         folder = user_path(options.run_dir)
         paths = new_run(folder.parent, config, folder.name)
@@ -402,7 +405,7 @@ def _report_end(paths: RunPaths, state: RunState) -> None:
     log = "\n".join(log_tail(paths, 12))
     if state.status in (RunStatus.FAILED, RunStatus.CRASHED) and (not state.message or state.message not in log):
         say(log)
-    if state.can_edit_settings:
+    if state.can_edit_settings and not state.can_resume:
         say(_EDIT_SETTINGS)
     elif state.can_resume:
         remedy = memory_remedy(RunSummary(paths, None, state))

@@ -13,8 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,10 +24,12 @@ import psutil
 
 from seirenes_app.inference.server_record import process_of
 from seirenes_app.services.estimate import count_parameters
+from training import engine_probe
 from training.errors import UserError
 from training.memory import read_shape
 from training.model_names import locate_folder
 from training.resources import data_folder, resources_folder
+from training.runs.config import EngineKind, RunConfig
 from training.runs.files import explained, write_whole
 
 SKYRL = "0.3.0"
@@ -323,13 +323,19 @@ def _await_ready(
 
 def served_models(url: str) -> tuple[str, ...]:
     """What a server serves; empty where none answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{url}/api/v1/get_server_capabilities", timeout=2) as response:
-            found = json.loads(response.read(1 << 20))
-        return tuple(str(m["model_name"]) for m in found["supported_models"])
-    except (OSError, ValueError, LookupError, TypeError, urllib.error.URLError):
+        return tuple(engine_probe.served_models(url, 2.0))
+    except UserError:
         return ()
+
+
+def check_engine_server(config: RunConfig) -> None:
+    """A UserError within seconds where the server that a run names is not there, does not take the key, speaks another
+    version of the API or does not serve the model: before a run's folder is made and anything is loaded."""
+    if config.engine.backend is EngineKind.TINKER:
+        name = config.model.path
+        folder = resources_folder() / "starter" if name == "starter" else locate_folder(name)
+        engine_probe.check_served(config.engine.url, config.engine.base_model or str(folder))
 
 
 def _last_lines(port: int) -> str:

@@ -198,7 +198,11 @@ def describe_problem(summary: RunSummary) -> RunProblem | None:
         silence += f" Before that: {stall.message}" if (stall := stall_of(state)) is not None else ""
         return RunProblem(f"{name} is not responding", f"{silence} {_why_silent(summary.paths)}", log, False)
     if state.status is RunStatus.FAILED:
-        remedy = "Correct the settings and start it again." if state.can_edit_settings else describe_saved(state)
+        remedy = describe_saved(state)
+        if state.can_edit_settings:
+            remedy = "Correct the settings and start it again."
+            if state.can_resume:
+                remedy = "Resume it once the server answers, or correct the settings."
         return RunProblem(
             f"{name} failed", f"{state.message or 'It gave no reason.'} {remedy}", log, state.can_resume,
             state.can_edit_settings, state.proposed,

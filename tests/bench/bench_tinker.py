@@ -2,20 +2,32 @@
 start, curves and agreement.
 
     python tests/bench/bench_tinker.py [--steps 6] [--port 8123] [--keep]
+    python tests/bench/bench_tinker.py --mistakes [--port 8123]
 
 It sets SkyRL up in an environment of its own (`seirenes engine start`), plays on both engines, and prints: log-
 probabilities of the same tokens on both (goal: 1e-3), a test that both sample from one distribution, and the figures of
 both runs by step. Then the first run is resumed. Minutes on a quiet machine; the server compiles for much of it.
+
+With `--mistakes` it runs `seirenes train` with each mistake that a configuration can have about a server (wrong address,
+wrong key, another version, a model that is not served) against that server, and prints the seconds until the command has
+ended and its message (goal: 10 s). What the server lacks, keys and other versions, is added by a front that passes the rest on.
 """
 
 import argparse
+import http.client
+import http.server
 import json
 import math
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from scipy.stats import chi2_contingency
 
-from seirenes_app.services.engine_server import EngineRequest, start_engine, stop_engine
+from seirenes_app.services.engine_server import EngineRecord, EngineRequest, start_engine, stop_engine
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
@@ -98,6 +110,154 @@ def compare_distributions(remote: TinkerBackend, folder: Path, samples: int = 25
     return float(chi2.sf(statistic, freedom)) if freedom else math.nan
 
 
+# ---------------------------------------------------------------------- mistakes about a server
+
+Change = Callable[[str, dict[str, str], int, bytes], tuple[int, bytes]]
+"""What a front answers for a path, the request's headers, and the server's status and body."""
+
+
+@contextmanager
+def front(record: EngineRecord, change: Change) -> Iterator[str]:
+    """The address of a front before the server, which answers what `change` makes of the server's answers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "accept-encoding")}
+            link = http.client.HTTPConnection("127.0.0.1", record.port, timeout=60)
+            link.request(self.command, self.path, body, headers)
+            found = link.getresponse()
+            status, answer = change(self.path, dict(self.headers), found.status, found.read())
+            link.close()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def guarded(_path: str, headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+    """Only the key 'right' is accepted."""
+    given = " ".join(v for k, v in headers.items() if k.lower() in ("authorization", "x-api-key"))
+    return (status, body) if given.endswith("right") else (401, b'{"detail": "invalid key"}')
+
+
+def without(part: str) -> Change:
+    """A version that does not know a request."""
+
+    def change(path: str, _headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+        return (404, b'{"detail": "Not Found"}') if part in path else (status, body)
+
+    return change
+
+
+def renamed(part: str, before: str, after: str) -> Change:
+    """A version that calls a field of an answer otherwise."""
+
+    def change(path: str, _headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+        return status, body.replace(before.encode(), after.encode()) if part in path else body
+
+    return change
+
+
+def refusing(part: str) -> Change:
+    """A version that wants other fields in a request."""
+
+    def change(path: str, _headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+        detail = b'{"detail": [{"type": "missing", "loc": ["body", "other_field"], "msg": "Field required"}]}'
+        return (422, detail) if part in path else (status, body)
+
+    return change
+
+
+def mistaken_run(place: Path, engine: dict[str, object], key: str = "") -> tuple[float, float, str]:
+    """`seirenes train` with these settings: its seconds, those of the processor, and what it says at its end."""
+    tables = {**SETTINGS, "steps": 1, "engine": engine}
+    top = [f"{k} = {json.dumps(v)}" for k, v in tables.items() if not isinstance(v, dict)]
+    parts = [f"[{name}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in table.items())
+             for name, table in tables.items() if isinstance(table, dict)]  # fmt: skip
+    config = place.with_suffix(".toml")
+    config.write_text("\n".join([*top, *parts]) + "\n")
+    began, used = time.monotonic(), os.times()
+    command = [sys.executable, __file__, "--train", str(config)]
+    environment = {**os.environ, KEY: key}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    seconds, now = time.monotonic() - began, os.times()
+    cpu = now.children_user + now.children_system - used.children_user - used.children_system
+    lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
+    return seconds, cpu, ("TRACEBACK " if "Traceback" in ended.stderr else "") + " ".join(lines[-2:])[:600]
+
+
+KEY = "SEIRENES_BENCH_KEY"
+
+
+def train(config: Path) -> int:
+    """`seirenes train` with a keyring that has one key, or none."""
+    import keyring
+
+    from seirenes_app.cli.main import main as seirenes
+
+    keyring.get_password = lambda *_: os.environ[KEY] or None  # type: ignore[assignment]
+    return seirenes(["train", str(config), "--run-dir", str(config.with_suffix(""))])
+
+
+def mistakes(record: EngineRecord, place: Path) -> int:
+    """Print each mistake with its seconds and its message; returns how many took longer than 10 s."""
+    right = {"backend": "tinker", "base_model": record.base_model, "accept": "update.max_grad_norm", "url": record.url}
+    late = 0
+    with ExitStack() as stack:
+        free, silent = (stack.enter_context(socket.socket()) for _ in range(2))
+        for each in (free, silent):
+            each.bind(("127.0.0.1", 0))
+        silent.listen()
+        pages = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+        pages.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        stack.callback(pages.shutdown)
+
+        def behind(change: Change) -> dict[str, object]:
+            return {"url": stack.enter_context(front(record, change))}
+
+        cases: list[tuple[str, dict[str, object], str]] = [
+            ("wrong port", {"url": f"http://127.0.0.1:{free.getsockname()[1]}"}, ""),
+            ("wrong host name", {"url": f"http://no-such-host.invalid:{record.port}"}, ""),
+            ("a port that never answers", {"url": f"http://127.0.0.1:{silent.getsockname()[1]}"}, ""),
+            ("with /api/v1", {"url": f"{record.url}/api/v1"}, ""),
+            ("https for http", {"url": record.url.replace("http:", "https:")}, ""),
+            ("another program", {"url": f"http://127.0.0.1:{pages.server_address[1]}"}, ""),
+            ("no key", behind(guarded), ""),
+            ("wrong key", behind(guarded), "planted-wrong-key"),
+            ("version: other list of models", behind(renamed("capabilities", "supported_models", "models")), ""),
+            ("version: no sessions", behind(without("create_session")), ""),
+            ("version: other session fields", behind(renamed("create_session", "session_id", "id")), ""),
+            ("version: other request fields", behind(refusing("create_model")), ""),
+            ("version: no update", behind(without("forward_backward")), ""),
+            ("version: no step", behind(without("optim_step")), ""),
+            ("model not served", {"base_model": "org/another-model"}, ""),
+        ]
+        for number, (name, changed, key) in enumerate(cases):
+            seconds, cpu, message = mistaken_run(place / f"mistake-{number}", right | changed, key)
+            late += seconds > 10
+            assert not key or key not in message
+            message = message.replace(record.base_model, "MODEL")
+            print(f"{seconds:5.1f} s ({cpu:.1f} s of the processor)  {name}: {message}", flush=True)
+    print(f"{len(cases) - late} of {len(cases)} within 10 s")
+    return late
+
+
 def say(text: str) -> None:
     """A stage, once: the seconds that it takes are left out."""
     stage = text.partition(",")[0]
@@ -113,8 +273,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument(
+        "--mistakes", action="store_true", help="what a run says of a wrong address, key, version, model"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the server and the runs")
+    parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.train:
+        return train(Path(options.train))
     place = Path(tempfile.mkdtemp(prefix="seirenes-tinker-"))
     began = time.monotonic()
     record = start_engine(EngineRequest(port=options.port, rank=8), say)
@@ -122,6 +288,8 @@ def main() -> int:
     # The run names the model as on any machine; the engine's table says what the server calls it.
     engine = {"backend": "tinker", "url": record.url, "base_model": record.base_model, "accept": "update.max_grad_norm"}
     try:
+        if options.mistakes:
+            return 1 if mistakes(record, place) else 0
         remote = TinkerBackend(
             Path(record.model), EngineConfig(**engine), lora_rank=8, learning_rate=1e-3,
             warmup_steps=0, weight_decay=0.0, max_grad_norm=0.0, seed=1,

@@ -51,28 +51,36 @@ from training.engine.base import (
     UpdateStats,
 )
 from training.engine.chat_tokenizer import ChatTokenizer
+from training.engine_probe import (
+    CONNECT_S,
+    EngineError,
+    ServerAwayError,
+    check_requests,
+    check_served,
+    other_version,
+    refused_key,
+)
 from training.errors import UserError
 from training.runs.config import EngineConfig, Tuning
 
 STATE_FILE = "backend.json"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MAX_ARCHIVE_BYTES = 8 << 30
-CONNECT_S = 8.0
-"""Within which a server must answer what it serves."""
 START_PATIENCE_S = 2.0
 """How long one that fails while the run starts is asked again."""
 SESSION_S = 9.5
 """By when after the start a session must be open."""
+NEEDED = (
+    "create_model", "forward_backward", "optim_step", "asample", "save_weights", "load_weights",
+    "save_weights_for_sampler", "retrieve_future",
+)  # fmt: skip
+"""Requests of the API without which no run is possible."""
 POLL_S = 0.1
 HEARTBEAT_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 UPDATE_ATTEMPTS = 3
 
 T = TypeVar("T")
-
-
-class EngineError(UserError):
-    """The server refused a request, or cannot be reached."""
 
 
 class UnknownOutcome(Exception):
@@ -134,7 +142,7 @@ class _Connection:
                     raise Cancelled from None
                 if ends is not None and time.monotonic() > ends:
                     running.cancel()
-                    raise EngineError(
+                    raise ServerAwayError(
                         f"{self.url} did not answer within {timeout_s:.0f} s. Check engine.url, and whether the server "
                         "runs."
                     ) from None
@@ -191,7 +199,7 @@ class _Connection:
             # At the start a server that is there may compile for minutes; one that is not shall be known at once.
             patience_s = min(START_PATIENCE_S, self.patience_s) if self.starting and broken else self.patience_s
             if time.monotonic() - unreached + wait_s > patience_s:
-                raise EngineError(
+                raise ServerAwayError(
                     f"{self.url} {problem} ({what}). Start the server again and resume the run, or check engine.url."
                 )
             if self.waiting is not None:
@@ -231,24 +239,29 @@ class _Connection:
 
     def _refusal(self, error: Any, what: str) -> Exception:
         if error.status_code in (401, 403):
-            return EngineError(
-                f"{self.url} does not accept the key (code {error.status_code}). Save its key: seirenes judge key "
-                f"{self.url}"
-            )
+            return refused_key(self.url, error.status_code)
         body = error.body if isinstance(error.body, dict) else {}
         reason = _short(body.get("detail", ""))
         # A server that was restarted says so of its models in either way.
         if error.status_code == 404 or _GONE.search(reason):
             return _Missing(f"{self.url} does not have what {what} names ({reason}). Check engine.url.")
-        return EngineError(f"{self.url} refused {what} (code {error.status_code}): {reason}")
+        kind = _Unfit if error.status_code == 422 else EngineError
+        return kind(f"{self.url} refused {what} (code {error.status_code}): {reason}")
 
 
 class _Missing(EngineError):
     """The server does not have it."""
 
 
+class _Unfit(EngineError):
+    """The server wants other fields in a request."""
+
+
 def _short(text: object) -> str:
     """A server's words, of a length for one line; never more, for they may repeat a request."""
+    if isinstance(text, list) and text and all(isinstance(part, dict) and "msg" in part for part in text):
+        # How FastAPI lists what is wrong with a request.
+        text = "; ".join(f"{'.'.join(map(str, part.get('loc', ())))}: {part['msg']}" for part in text)
     return " ".join(str(text).split())[:300] or "no reason given"
 
 
@@ -308,7 +321,8 @@ class TinkerBackend:
         self._limit = _context_of(self.model_dir)
         self._io = _Connection(options.url.rstrip("/"), options.patience_s, options.timeout_s)
         try:
-            self._connect(kl)
+            with self._explained():
+                self._connect(kl)
         except BaseException:
             self.close() if self._model_id else self._io.close()
             raise
@@ -318,16 +332,10 @@ class TinkerBackend:
     def _connect(self, kl: Sequence[str]) -> None:
         """See what is served, and make the adapter. Raises an `EngineError` within seconds where that cannot be."""
         began, self._io.starting = time.monotonic(), True
-        served = self._io.run(self._capabilities(), timeout_s=CONNECT_S)
-        if self.base_model not in served:
-            listed = ", ".join(list(served)[:5]) + (" …" if len(served) > 5 else "")
-            raise EngineError(
-                f"{self.options.url} does not serve {self.base_model}. It serves {listed or 'no model'}. "
-                "Set engine.base_model to the server's name of the model in model.path."
-            )
-        longest = served[self.base_model]
+        longest = check_served(self.options.url, self.base_model)
         self._limit = min(self._limit, longest or self._limit)
         self._io.run(self._open_session(), timeout_s=SESSION_S - (time.monotonic() - began))
+        check_requests(self.options.url, "create_session", NEEDED, max(0.5, SESSION_S - (time.monotonic() - began)))
         self._io.background(self._heartbeats())
         self._make_model()
         self._weighted = self._io.run(self._applies_weights())
@@ -342,32 +350,17 @@ class TinkerBackend:
         self._load_state(self._state)
         self._io.starting = False
 
-    async def _capabilities(self) -> dict[str, int | None]:
-        """The models that are served, each with the longest context, or None where the server does not say."""
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What only another version of the API leads to while a run starts: a request that is not known, or refused
+        for its fields, and an answer that lacks some."""
         try:
-            found = await asyncio.wait_for(self._io.client.service.get_server_capabilities(), CONNECT_S - 1)
+            yield
+        except (_Missing, _Unfit) as error:
+            raise other_version(self.options.url, str(error).rstrip(".")) from None
+        except (AttributeError, LookupError, TypeError) as error:
             # The client hands on what does not fit its types.
-            models = [m if isinstance(m, dict) else m.model_dump() for m in found.supported_models]
-            return {str(m["model_name"]): m.get("max_context_length") for m in models}
-        except Exception as error:  # noqa: BLE001 - whatever the client raises over what a stranger sent
-            raise self._explain_connection(error) from None
-
-    def _explain_connection(self, error: Exception) -> Exception:
-        import tinker
-
-        url = self.options.url
-        if isinstance(error, tinker.APIStatusError) and error.status_code in (401, 403):
-            return self._io._refusal(error, "the capabilities")
-        if isinstance(error, tinker.APIStatusError) and error.status_code != 404 and error.status_code >= 500:
-            return EngineError(f"{url} answers with code {error.status_code}. See the server's log.")
-        if isinstance(error, tinker.APIConnectionError | TimeoutError):
-            return EngineError(f"{url} cannot be reached. Check engine.url, and whether the server runs.")
-        if isinstance(error, tinker.APIError | LookupError | ValueError | AttributeError | TypeError):
-            return EngineError(
-                f"{url} does not speak the Tinker API of this version. Check engine.url (without /api/v1), and the "
-                "server's version."
-            )
-        return error
+            raise other_version(self.options.url, f"an answer lacks what is needed: {error}") from error
 
     async def _open_session(self) -> None:
         import tinker

@@ -43,6 +43,9 @@ class FailureKind(StrEnum):
 
     SETTINGS = "settings"
     """It was refused before its first step: only other settings help."""
+    SERVER = "server"
+    """A server that it needs was away: it can be resumed once that answers; before its first step other settings can
+    help too, as the address may be wrong."""
     RESOURCES = "resources"
     """A disk, a file or memory: it can be resumed once that is fixed."""
     INTERNAL = "internal"
@@ -285,13 +288,17 @@ class RunState(ProcessState):
 
     @property
     def can_edit_settings(self) -> bool:
-        """Whether other settings are the remedy: the run was refused before its first step."""
-        return self.status is RunStatus.FAILED and self.failure is FailureKind.SETTINGS
+        """Whether other settings can be the remedy: the run was refused before its first step, or found no server."""
+        if self.status is not RunStatus.FAILED:
+            return False
+        unlaunched = self.failure is FailureKind.SERVER and not self.launched_t
+        return self.failure is FailureKind.SETTINGS or unlaunched
 
     @property
     def can_resume(self) -> bool:
-        """Whether resuming can get further: the run is over, not finished, and its settings were accepted."""
-        return self.status in OVER - {RunStatus.FINISHED} and not self.can_edit_settings
+        """Whether resuming can get further: the run is over, not finished, and its settings were not refused."""
+        refused = self.status is RunStatus.FAILED and self.failure is FailureKind.SETTINGS
+        return self.status in OVER - {RunStatus.FINISHED} and not refused
 
     @property
     def done_steps(self) -> int:

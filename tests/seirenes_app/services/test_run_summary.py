@@ -20,7 +20,7 @@ from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import new_run
 from training.runs.processes import RunSummary, read_run
-from training.runs.status import EvalPoint, History, ProcessWarning, RunState, RunStatus
+from training.runs.status import EvalPoint, FailureKind, History, ProcessWarning, RunState, RunStatus
 
 
 def with_evals(*accuracies):
@@ -117,6 +117,18 @@ def test_what_is_lost_is_said_beside_what_is_saved(saved, played, words):
     for step in range(1, played + 1):
         history = history.append(step, {})
     assert describe_saved(RunState(history=history, checkpoints=tuple((s, "") for s in saved))) == words
+
+
+@pytest.mark.parametrize(("launched", "words"), [(0.0, "or correct the settings"), (5.0, "resuming continues")])
+def test_a_run_whose_server_is_away_offers_to_resume(tmp_path, launched, words):
+    state = RunState(
+        status=RunStatus.FAILED, failure=FailureKind.SERVER, message="It cannot be reached.", launched_t=launched,
+        checkpoints=((3, "step_000003"),) if launched else (), step=3,
+    )  # fmt: skip
+    problem = describe_problem(RunSummary(new_run(tmp_path, RunConfig(), "away"), None, state))
+    assert problem.can_resume
+    assert problem.can_edit_settings is not bool(launched)
+    assert words in problem.text
 
 
 def test_the_models_of_a_run_are_named_with_what_is_not_trained():

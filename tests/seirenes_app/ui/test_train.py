@@ -133,6 +133,7 @@ def test_the_keyboard_goes_to_a_harmless_button_when_a_run_ends(page, qtbot, run
         ({"outcome": "stopped"}, True, False),
         ({"outcome": "failed", "failure": "settings", "message": "There is no such model."}, False, True),
         ({"outcome": "failed", "failure": "resources", "message": "The disk is full."}, True, False),
+        ({"outcome": "failed", "failure": "server", "message": "It cannot be reached."}, True, False),
     ],
 )
 def test_resume_and_edit_settings_are_offered_where_they_help(page, qtbot, run, done, resume, edit):

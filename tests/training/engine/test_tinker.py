@@ -6,17 +6,19 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import keyring
 import pytest
 import torch
 
-from tests.helpers.tinker_server import TinkerServer
+from tests.helpers.tinker_server import Refused, TinkerServer
 from tests.helpers.tiny_models import make_config, make_tokenizer
 from training.core.types import Aggregation
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
-from training.engine.tinker import EngineError, TinkerBackend
+from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
+from training.engine_probe import EngineError, ServerAwayError, served_models
 from training.errors import UserError
 from training.runs.config import EngineConfig, check_engine, from_dict
 
@@ -212,10 +214,15 @@ def test_no_update_is_lost_or_doubled(server, model_dir, tmp_path, fault):
 def test_a_server_that_is_started_again_loses_no_update(server, model_dir, tmp_path):
     own, remote = local(model_dir), connect(server, model_dir)
     waited = []
-    remote.wait_message = waited.append
+
+    def start_again(text):
+        if not waited:
+            server.start(server.port)
+        waited.append(text)
+
+    remote.wait_message = start_again
     play([own, remote], steps=1)
     server.stop()
-    threading.Timer(1.0, server.start, (server.port,)).start()
     play([own, remote], steps=1)
     assert waited
     server.restart()
@@ -345,6 +352,86 @@ def test_a_model_that_is_not_served_is_named_with_those_that_are(server, model_d
 def test_another_version_of_the_api_is_named(server, model_dir, answer):
     server.capabilities = answer
     refusal(lambda: connect(server, model_dir), "Tinker API")
+
+
+def change_answers(server, monkeypatch, change):
+    """The server's answers as `change(part, method, answer)` makes them of a function that gives the answer."""
+    route = server.route
+    monkeypatch.setattr(
+        server, "route",
+        lambda http, path, body: change(path.strip("/"), http.command, lambda: route(http, path, body)),
+    )  # fmt: skip
+
+
+def test_a_version_without_a_request_is_named_before_the_adapter_is_made(server, model_dir, monkeypatch):
+    def change(part, method, answer):
+        if method == "GET" and part not in ("get_server_capabilities",):
+            raise Refused(404 if part == "optim_step" else 405, "")
+        return answer()
+
+    change_answers(server, monkeypatch, change)
+    refusal(lambda: connect(server, model_dir), "Tinker API", "it has no optim_step")
+    assert not server.models
+
+
+def test_a_server_that_answers_any_other_method_alike_is_not_judged_by_it(server, model_dir, monkeypatch):
+    def change(part, method, answer):
+        if method == "GET" and part not in ("get_server_capabilities",):
+            raise Refused(404, "")
+        return answer()
+
+    change_answers(server, monkeypatch, change)
+    connect(server, model_dir)
+
+
+@pytest.mark.parametrize("part", ["create_session", "create_model"])
+@pytest.mark.parametrize("fault", ["missing", "fields", "answer"])
+def test_what_another_version_says_while_a_run_starts_is_named_as_that(server, model_dir, monkeypatch, part, fault):
+    def change(found, method, answer):
+        if found != part or method == "GET":
+            return answer()
+        if fault == "missing":
+            raise Refused(404, "Not Found")
+        if fault == "fields":
+            raise Refused(422, [{"type": "missing", "loc": ["body", "colour"], "msg": "Field required"}])
+        return {"other": "shape"}
+
+    change_answers(server, monkeypatch, change)
+    text = refusal(lambda: connect(server, model_dir), "Tinker API of this version")
+    assert fault != "fields" or "body.colour: Field required" in text
+
+
+def test_only_a_server_that_is_away_is_of_that_kind(server, model_dir):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        wrong = type("Wrong", (), {"url": f"http://127.0.0.1:{free.getsockname()[1]}"})
+    with pytest.raises(ServerAwayError):
+        connect(wrong, model_dir)
+    with pytest.raises(EngineError) as caught:
+        connect(server, model_dir, base_model="org/other")
+    assert not isinstance(caught.value, ServerAwayError)
+
+
+def test_a_key_is_not_sent_on_to_another_server(server, monkeypatch):
+    monkeypatch.setattr(keyring, "get_password", lambda *_: "planted-secret-key")
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("location", f"{server.url}/api/v1/get_server_capabilities")
+            self.end_headers()
+
+        def log_message(self, *_):
+            seen.append(1)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as moved:
+        threading.Thread(target=moved.serve_forever, daemon=True).start()
+        with pytest.raises(EngineError, match="code 302"):
+            served_models(f"http://127.0.0.1:{moved.server_address[1]}")
+        moved.shutdown()
+    assert seen
+    assert not server.requests
 
 
 def test_a_server_without_prompt_logprobs_refuses_the_kl_settings_by_name(server, model_dir):

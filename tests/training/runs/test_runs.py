@@ -503,6 +503,13 @@ def test_a_run_that_failed_on_its_settings_wants_others_and_no_resume(launched, 
     assert (state.failure, state.can_resume, state.can_edit_settings) == (kind, resume, not resume)
 
 
+def test_a_run_that_found_no_server_can_be_resumed_or_given_other_settings():
+    failed = ("done", {"outcome": "failed", "error": "ServerAwayError", "failure": "server"})
+    before, after = play(failed), play(LAUNCH, step(1), failed)
+    assert (before.failure, before.can_resume, before.can_edit_settings) == (FailureKind.SERVER, True, True)
+    assert (after.failure, after.can_resume, after.can_edit_settings) == (FailureKind.SERVER, True, False)
+
+
 def test_a_finished_run_is_not_resumed():
     assert not play(LAUNCH, step(1), ("done", {"outcome": "finished"})).can_resume
     assert play(LAUNCH, step(1), ("done", {"outcome": "stopped"})).can_resume

@@ -282,8 +282,9 @@ class HomePage(Page):
         actions = [BannerAction("Open the run", partial(self.runRequested.emit, summary.paths), "arrow-right")]
         if can_edit:
             edit = partial(self.editRequested.emit, summary)
-            actions.insert(0, BannerAction("Edit settings", edit, "settings", "Open the form with them", primary=True))
-        elif can_resume:
+            tip = "Open the form with them"
+            actions.insert(0, BannerAction("Edit settings", edit, "settings", tip, primary=not can_resume))
+        if can_resume:
             resume = partial(self.resumeRequested.emit, summary.paths)
             tip = "Start a trainer that continues from the newest checkpoint"
             actions.insert(0, BannerAction("Resume", resume, "resume", tip, primary=True))

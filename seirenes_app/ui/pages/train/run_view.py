@@ -480,6 +480,8 @@ class RunView(QWidget):
             return
         names = ["resume"] * problem.can_resume + ["edit-settings"] * problem.can_edit_settings + ["log", "diagnostics"]
         actions = [self._banner_actions[name] for name in names]
+        if problem.can_resume and problem.can_edit_settings:
+            actions[1] = replace(actions[1], primary=False)
         if problem.proposed and problem.can_resume:
             key, value = problem.proposed["key"], problem.proposed["value"]
             actions.insert(0, BannerAction(

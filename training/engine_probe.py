@@ -1,0 +1,152 @@
+"""What a server of the Tinker API serves, asked without its client: known in seconds, before anything is loaded."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from training.endpoints import server_key
+from training.errors import UserError
+
+CONNECT_S = 8.0
+"""Within which a server must answer what it serves."""
+MAX_ANSWER_BYTES = 1 << 20
+T = TypeVar("T")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class EngineError(UserError):
+    """The server refused a request, or does not speak the API."""
+
+
+class ServerAwayError(EngineError):
+    """The server cannot be reached, or has an error of its own: what was asked can be right, and be asked again."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A key is for one server."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def served_models(url: str, timeout_s: float = CONNECT_S) -> dict[str, int | None]:
+    """The models that are served, each with the longest context, or None where the server does not say. Raises an
+    `EngineError` within `timeout_s`, also where a name is not resolved or an answer comes byte by byte."""
+    found = _within(lambda: _ask(url.rstrip("/"), timeout_s), timeout_s)
+    if found is None:
+        raise _away(url)
+    return found
+
+
+def _within(work: Callable[[], T], timeout_s: float) -> T | None:
+    """What `work` returns or raises; None where it takes longer. A timeout of a socket is one of each read alone."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def go() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+            failed.append(error)
+
+    thread = threading.Thread(target=go, name="engine-probe", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if failed:
+        raise failed[0]
+    return done[0] if done else None
+
+
+def check_served(url: str, base_model: str, timeout_s: float = CONNECT_S) -> int | None:
+    """The longest context of a model on the server, None where it does not say. Raises an `EngineError`, as
+    `served_models` does, or because the model is not served."""
+    served = served_models(url, timeout_s)
+    if base_model not in served:
+        listed = ", ".join(list(served)[:5]) + (" …" if len(served) > 5 else "")
+        raise EngineError(
+            f"{url} does not serve {base_model}. It serves {listed or 'no model'}. Set engine.base_model to the "
+            "server's name of the model in model.path."
+        )
+    return served[base_model]
+
+
+def check_requests(url: str, known: str, needed: Sequence[str], timeout_s: float = CONNECT_S) -> None:
+    """An `EngineError` that names the requests that the server does not have, by its answers to another method than
+    theirs: 405 of those that it has, 404 of others. Nothing is concluded of a server that does not say 405 of one that
+    it is `known` to have, or where an answer is missing."""
+    answers = _within(lambda: [_code_of(url.rstrip("/"), name, timeout_s) for name in (known, *needed)], timeout_s)
+    if answers and answers[0] == 405:
+        missing = [name for name, code in zip(needed, answers[1:], strict=True) if code == 404]
+        if missing:
+            raise other_version(url, f"it has no {', '.join(missing)}")
+
+
+def refused_key(url: str, code: int) -> EngineError:
+    return EngineError(
+        f"{url} does not accept the key (code {code}). Save its key: seirenes judge key {url}"
+        if server_key(url)
+        else f"{url} wants a key (code {code}), and none is saved for it. Save it: seirenes judge key {url}"
+    )
+
+
+def other_version(url: str, why: str = "") -> EngineError:
+    return EngineError(
+        f"{url} does not speak the Tinker API of this version{f' ({why})' if why else ''}. Check engine.url (without "
+        "/api/v1), and the versions of the server and of the package tinker."
+    )
+
+
+def _away(url: str) -> ServerAwayError:
+    return ServerAwayError(f"{url} cannot be reached. Check engine.url, and whether the server runs.")
+
+
+def _read(url: str, name: str, timeout_s: float) -> bytes:
+    request = urllib.request.Request(f"{url}/api/v1/{name}")
+    if key := server_key(url):
+        request.add_header("X-API-Key", key)
+    proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
+    with urllib.request.build_opener(_NoRedirect, *proxies).open(request, timeout=timeout_s) as answer:
+        return bytes(answer.read(MAX_ANSWER_BYTES))
+
+
+def _code_of(url: str, name: str, timeout_s: float) -> int:
+    """The status of a GET; 0 without an answer."""
+    try:
+        _read(url, name, timeout_s)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
+    return 200
+
+
+def _ask(url: str, timeout_s: float) -> dict[str, int | None]:
+    try:
+        return _models(json.loads(_read(url, "get_server_capabilities", timeout_s)))
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise refused_key(url, error.code) from None
+        if error.code >= 500 and error.code != 501:
+            raise ServerAwayError(f"{url} answers with code {error.code}. See the server's log.") from None
+        raise other_version(url, f"code {error.code}") from None
+    except (OSError, urllib.error.URLError) as error:
+        if "SSL" in type(getattr(error, "reason", error)).__name__:
+            raise EngineError(
+                f"{url} has no valid certificate, or speaks http. Check engine.url: http:// or https://."
+            ) from None
+        raise _away(url) from None
+    except Exception as error:  # noqa: BLE001 - whatever is raised over what a stranger sent, or over what is no address
+        raise other_version(url, type(error).__name__ if not isinstance(error, ValueError) else "") from None
+
+
+def _models(found: Any) -> dict[str, int | None]:
+    if not isinstance(found, Mapping):
+        raise ValueError("no object")
+    return {str(m["model_name"]): m.get("max_context_length") for m in found["supported_models"]}
