@@ -192,7 +192,7 @@ def mistaken_run(place: Path, engine: dict[str, object], key: str = "") -> tuple
     config = place.with_suffix(".toml")
     config.write_text("\n".join([*top, *parts]) + "\n")
     began, used = time.monotonic(), os.times()
-    command = [sys.executable, __file__, "--train", str(config)]
+    command = [sys.executable, "-c", COMMAND, "train", str(config), "--run-dir", str(place)]
     environment = {**os.environ, KEY: key}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     seconds, now = time.monotonic() - began, os.times()
@@ -202,16 +202,13 @@ def mistaken_run(place: Path, engine: dict[str, object], key: str = "") -> tuple
 
 
 KEY = "SEIRENES_BENCH_KEY"
-
-
-def train(config: Path) -> int:
-    """`seirenes train` with a keyring that has one key, or none."""
-    import keyring
-
-    from seirenes_app.cli.main import main as seirenes
-
-    keyring.get_password = lambda *_: os.environ[KEY] or None  # type: ignore[assignment]
-    return seirenes(["train", str(config), "--run-dir", str(config.with_suffix(""))])
+COMMAND = f"""
+import keyring, os, sys
+keyring.get_password = lambda *_: os.environ["{KEY}"] or None
+from seirenes_app.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""`seirenes` with a keyring that has one key, or none."""
 
 
 def mistakes(record: EngineRecord, place: Path) -> int:
@@ -277,10 +274,7 @@ def main() -> int:
         "--mistakes", action="store_true", help="what a run says of a wrong address, key, version, model"
     )
     parser.add_argument("--keep", action="store_true", help="leave the server and the runs")
-    parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.train:
-        return train(Path(options.train))
     place = Path(tempfile.mkdtemp(prefix="seirenes-tinker-"))
     began = time.monotonic()
     record = start_engine(EngineRequest(port=options.port, rank=8), say)
