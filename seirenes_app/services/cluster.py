@@ -26,8 +26,11 @@ from training.resources import data_folder
 FORMAT = 1
 TIMEOUT_S = 8.0
 """The most that one request may take, connection included."""
+SUBMIT_TIMEOUT_S = 30.0
+"""The most that a submission may take: a head that was just started first starts the agent that takes it."""
 LOG_TIMEOUT_S = 60.0
-"""The most that reading a job's whole log may take; each part of it comes within `TIMEOUT_S`."""
+"""The most that reading a job's whole log may take."""
+REASON_CHARACTERS = 300
 MAX_REPLY = 64 * 2**20
 """Bytes of a reply; a longer one is refused."""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
@@ -222,7 +225,7 @@ class ClusterClient:
         request whose answer was lost can be sent again. `more`: other fields of Ray's request."""
         body = {"submission_id": id_, "entrypoint": entrypoint, **more}
         try:
-            self._request("POST", "/api/jobs/", body=body)
+            self._request("POST", "/api/jobs/", body=body, timeout_s=max(self._timeout_s, SUBMIT_TIMEOUT_S))
         except ClusterError as error:
             if error.status is None or error.status in (401, 403, 404):
                 raise
@@ -250,7 +253,7 @@ class ClusterClient:
 
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         token = _token(self.cluster)
-        exchange = _Exchange(method, self.cluster.address + path, token, body, self._timeout_s)
+        exchange = _Exchange(method, self.cluster.address + path, token, body, limit_s)
         # A thread, as no timeout of the library covers the lookup of a name and headers that come byte by byte.
         thread = threading.Thread(target=exchange.run, daemon=True)
         thread.start()
@@ -267,14 +270,14 @@ class ClusterClient:
             raise error
         if exchange.too_long:
             raise LongReplyError(self._says(f"answered with more than {MAX_REPLY // 2**20} MiB."), 200)
-        self._check(exchange.status, job, token is not None)
+        self._check(exchange.status, job, token is not None, _last_line(bytes(exchange.reply)))
         try:
             return msgspec.json.decode(bytes(exchange.reply))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             text = self._says("did not answer in JSON. Is this address a Ray dashboard's?")
             raise ClusterError(text, exchange.status) from None
 
-    def _check(self, status: int, job: str, had_token: bool) -> None:
+    def _check(self, status: int, job: str, had_token: bool, says: str) -> None:
         if status in (401, 403):
             given = "refused the token" if had_token else "wants a token"
             raise ClusterError(self._says(f"{given}. Store it: seirenes cluster token {self.cluster.name}"), status)
@@ -287,7 +290,7 @@ class ClusterClient:
                 self._says("has no Ray Jobs API. Check the address; Ray 2.0 or newer is needed."), status
             )
         if not 200 <= status < 300:
-            raise ClusterError(self._says(f"answered with HTTP status {status}. See its log."), status)
+            raise ClusterError(self._says(f"answered with HTTP status {status}: {says or 'see its log'}"), status)
 
 
 class _Exchange:
@@ -321,6 +324,12 @@ class _Exchange:
         """End the request, whose thread then ends."""
         with suppress(Exception):
             self._client.close()
+
+
+def _last_line(reply: bytes) -> str:
+    """The last line of an answer, such as the error at the end of a traceback."""
+    lines = reply[-4000:].decode(errors="replace").split("\n")
+    return next((line.strip()[:REASON_CHARACTERS] for line in reversed(lines) if line.strip()), "")
 
 
 def _path(id_: str) -> str:

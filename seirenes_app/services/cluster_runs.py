@@ -22,17 +22,26 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from seirenes_app.services.cluster import ENDED, Cluster, ClusterClient, ClusterError, Job, LongReplyError, find_cluster
+from seirenes_app.services.cluster import (
+    ENDED,
+    TIMEOUT_S,
+    Cluster,
+    ClusterClient,
+    ClusterError,
+    Job,
+    LongReplyError,
+    find_cluster,
+)
 from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE
 from training.errors import UserError, exit_code
 from training.runs.config import RunConfig
 from training.runs.control import Command, CommandKind, CommandTail, commands_size
 from training.runs.events import SCHEMA_VERSION, EventKind
-from training.runs.files import decode_format, explained, read_text, write_whole
+from training.runs.files import decode_format, expanded, explained, read_text, write_whole
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, default_runs_root, new_run
 from training.runs.processes import running_process, start_process, start_trainer
@@ -53,12 +62,23 @@ CHUNK = 8 * 2**20
 JOB_TIMEOUT_S = 180.0
 """The most that a job of a few seconds may take, its wait for a worker included."""
 STAGING = ".fetch"
+RUN_KEY = "seirenes_run"
+"""The key in a job's metadata of the id that its run has on the cluster."""
 _KINDS = {"checkpoints": "checkpoints/", "evaluations": "evaluations/", "rollouts": ""}
 KINDS = tuple(_KINDS)
 """What can be fetched."""
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
+T = TypeVar("T")
+
+
+def unless_interrupted(work: Callable[[], T]) -> T | None:
+    """What `work` gives; None where it was cancelled, which it says by a KeyboardInterrupt."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +134,12 @@ def _entry(python: str, verb: str, run_id: str, root: str, *more: str) -> str:
 
 
 def submit(
-    cluster: Cluster, config: RunConfig, *, cpus: float = 0, gpus: float = 0, runs_root: Path | None = None
-) -> RunPaths:
+    cluster: Cluster, config: RunConfig, *, cpus: float = 0, gpus: float = 0, runs_root: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> RunPaths:  # fmt: skip
     """Make the local run directory and start the job. A cluster that refuses it leaves nothing behind; where its
-    answer is lost, the follower submits it again under the same id, which starts it once."""
-    client = ClusterClient(cluster)
+    answer is lost, the follower submits it again under the same id, which starts it once. It takes three requests."""
+    client = ClusterClient(cluster, timeout_s)
     client.version()
     paths = new_run(runs_root or default_runs_root(), config)
     # Unique on the cluster, where several machines may have a run of this name.
@@ -139,6 +160,19 @@ def submit(
     return paths
 
 
+def submit_warnings(config: RunConfig) -> tuple[str, ...]:
+    """What a configuration names that is on this machine, and that the cluster must have too."""
+    names = {
+        "model.path": config.model.path, "adversary.model": config.adversary.model,
+        "data.problems": config.data.problems, "judge.model": config.judge.model,
+    }  # fmt: skip
+    return tuple(
+        f"{key} names {name}, which is of this machine. The cluster needs it at the same place."
+        for key, name in names.items()
+        if name and (expanded(name).is_absolute() or expanded(name).exists())
+    )
+
+
 def _submit(client: ClusterClient, paths: RunPaths, link: ClusterLink) -> ClusterLink:
     more: dict[str, Any] = {}
     if link.cpus:
@@ -149,12 +183,19 @@ def _submit(client: ClusterClient, paths: RunPaths, link: ClusterLink) -> Cluste
         link.job,
         _entry(link.python, "run", link.run_id, link.root),
         runtime_env={"env_vars": {CONFIG_VARIABLE: read_text(paths.config)}},
-        metadata={"seirenes_run": link.run_id, "seirenes_root": link.root, "seirenes_python": link.python},
+        metadata={RUN_KEY: link.run_id, "seirenes_root": link.root, "seirenes_python": link.python},
         **more,
     )
     link = replace(link, submitted=True)
     _write_link(paths, link)
     return link
+
+
+def take_back(paths: RunPaths) -> None:
+    """Have Ray end the job of a run that was just submitted, and remove its directory."""
+    link = _linked(paths)
+    client_of(link).stop(link.job)
+    shutil.rmtree(paths.root, ignore_errors=True)
 
 
 def start_follower(paths: RunPaths, *, detached: bool = True) -> int:
@@ -215,6 +256,31 @@ def describe_link(link: ClusterLink, *, followed: bool) -> str:
     return f"{where}, waiting to start" if link.status == "PENDING" else where
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run on a cluster stands, as far as it is known here."""
+
+    cluster: str
+    text: str
+    """As of `describe_link`."""
+    is_followed: bool
+    has_checkpoint: bool
+    """Whether a checkpoint was fetched."""
+
+
+def cluster_place(paths: RunPaths) -> Place | None:
+    """Of a run on a cluster; None for one of this machine."""
+    try:
+        link = read_link(paths)
+    except UserError:
+        return Place("a cluster", "on a cluster; cluster.json is damaged", is_followed=True, has_checkpoint=False)
+    if link is None:
+        return None
+    is_followed = running_process(paths) is not None
+    has_checkpoint = any(paths.checkpoints.glob("step_*"))
+    return Place(link.cluster, describe_link(link, followed=is_followed), is_followed, has_checkpoint)
+
+
 def describe_silence(paths: RunPaths) -> str:
     """Why nothing is heard of a run on a cluster; "" for a run of this machine."""
     try:
@@ -224,7 +290,7 @@ def describe_silence(paths: RunPaths) -> str:
     if link is None:
         return ""
     if running_process(paths) is None:
-        return f"It is not followed here, and may go on on {link.cluster}. Follow it again to see its events."
+        return f"It is not followed here, and may still run on {link.cluster}. Follow it again to see its events."
     if link.unreachable_since is not None:
         since = _clock(link.unreachable_since)
         return f"{link.cluster} is unreachable since {since}; it is asked again. {link.message}".rstrip()
@@ -440,7 +506,7 @@ def stop_job(
     job = client.job(id_)
     if job.status in ENDED:
         return "The job had ended."
-    run_id = job.metadata.get("seirenes_run", "")
+    run_id = job.metadata.get(RUN_KEY, "")
     if run_id and job.status == "RUNNING":
         python, root = job.metadata.get("seirenes_python", "python"), job.metadata.get("seirenes_root", "")
         with suppress(ClusterError):
@@ -514,12 +580,12 @@ def remote_files(
             raise ClusterError(
                 f"{link.cluster} listed a file that cannot be read. Update seirenes there.", 200
             ) from None
-        if _kind(file.path) in kinds:
+        if kind_of(file.path) in kinds:
             found.append(file)
     return found
 
 
-def _kind(path: str) -> str:
+def kind_of(path: str) -> str:
     """Which kind a file is of; "" for one that a run does not have, and for a path that leads elsewhere."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or "\\" in path or any(part.startswith(".") for part in parts):
@@ -539,6 +605,19 @@ def fetch(
     read is kept in `.fetch`, and is not read again. Progress is in bytes. Raises KeyboardInterrupt once cancelled.
     """
     client = client or client_of(_linked(paths))
+    with explained("Making", paths.root / STAGING):
+        (paths.root / STAGING).mkdir(exist_ok=True)
+    lock = RunLock(paths.root / STAGING / "fetch.lock")
+    lock.acquire()
+    try:
+        return _fetch(paths, kinds, client, progress, cancelled, chunk)
+    finally:
+        lock.release()
+
+
+def _fetch(
+    paths: RunPaths, kinds: Sequence[str], client: ClusterClient, progress: Progress, cancelled: Cancelled, chunk: int
+) -> int:
     files = remote_files(paths, kinds, client, cancelled)
     missing = [f for f in files if not _has(paths.root / f.path, f)]
     total, done, new = sum(f.size for f in files), sum(f.size for f in files) - sum(f.size for f in missing), 0

@@ -288,7 +288,9 @@ class ProcessWatch(Generic[State]):
         if running is None and state.status not in DONE and self.paths.cluster.is_file():
             # Nothing ended here: what the run does on its cluster is not known while it is not followed.
             silent_s = (now - self._state.last_t) // 10 * 10 if self._state.last_t else 0.0
-            message = f"It is not followed, and may go on on its cluster: seirenes cluster follow {self.paths.run_id}"
+            message = (
+                f"It is not followed, and may still run on its cluster: seirenes cluster follow {self.paths.run_id}"
+            )
             return replace(state, status=RunStatus.STALLED, silent_s=silent_s, message=message)
         return state
 
@@ -315,6 +317,18 @@ class RunSummary:
     config: RunConfig | None
     state: RunState | None
     problem: str | None = None
+    cluster: str = ""
+    """The name of the cluster that it is trained on; "" for this machine."""
+
+
+def cluster_of(paths: RunPaths) -> str:
+    """The name of the cluster that a run is trained on; "" for one of this machine."""
+    try:
+        return str(json.loads(paths.cluster.read_bytes())["cluster"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "a cluster"
 
 
 def read_run(paths: RunPaths) -> RunSummary:
@@ -322,9 +336,10 @@ def read_run(paths: RunPaths) -> RunSummary:
     try:
         config = load_config(paths.config)
         state = watch_run(paths).poll()
-        if state.last_t == 0 and not paths.launch.is_file():
+        cluster = cluster_of(paths)
+        if state.last_t == 0 and not paths.launch.is_file() and not cluster:
             # Nothing is known of it but when its folder was made.
             state = resolve_status(replace(state, last_t=paths.config.stat().st_mtime), None, time.time())
-        return RunSummary(paths, config, state)
+        return RunSummary(paths, config, state, cluster=cluster)
     except (UserError, OSError) as error:
         return RunSummary(paths, config, None, str(error))

@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import StopEscalation, StopPhase, StopTimes, running_process
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, cluster_of, running_process
 
 POLL_MS = 200
 
@@ -62,6 +62,10 @@ class TrainerControl(QObject):
         self._launch(paths)
         return paths
 
+    def adopt(self, paths: RunPaths) -> None:
+        """Say that a run was started, on a cluster, in another thread."""
+        self.started.emit(paths)
+
     def starting(self) -> bool:
         """Whether a trainer was launched that has not written its first event yet."""
         return bool(self._starts)
@@ -83,8 +87,10 @@ class TrainerControl(QObject):
             raise UserError(
                 f"The trainer of {paths.run_id} could not be started ({error}). Free some memory or disk and try again."
             ) from error
-        self._starts[paths] = size
-        self._timer.start()
+        # On a cluster a run may wait for hours before its first event, and holds up nothing here.
+        if not paths.cluster.is_file():
+            self._starts[paths] = size
+            self._timer.start()
         self.started.emit(paths)
 
     def pause(self, paths: RunPaths) -> None:
@@ -110,7 +116,14 @@ class TrainerControl(QObject):
         self._stop(paths, None)
 
     def discard(self, paths: RunPaths) -> None:
-        """End the trainer if there is one, then move the run's folder to the trash beside it."""
+        """End the trainer if there is one, then move the run's folder to the trash beside it. A run that goes on on a
+        cluster is refused."""
+        if paths.cluster.is_file() and (follower := running_process(paths)) is not None:
+            self.failed.emit(
+                f"{paths.run_id} still runs on {cluster_of(paths)}. Stop it first; to leave it there, end its "
+                f"follower, process {follower.pid}. Nothing was moved."
+            )
+            return
         self._stop(paths, lambda: self._trash(paths))
 
     def stopping(self, paths: RunPaths) -> bool:

@@ -94,7 +94,7 @@ class RunsModel(TableModel):
 
     def _haystack(self, run: RunSummary) -> str:
         mark = self.mark(run.paths.run_id)
-        return " ".join((run.paths.run_id, mark.name, mark.group, mark.note, *mark.tags)).casefold()
+        return " ".join((run.paths.run_id, mark.name, mark.group, mark.note, run.cluster, *mark.tags)).casefold()
 
     def row_of(self, paths: RunPaths) -> int:
         return next((i for i, run in enumerate(self.rows) if run.paths == paths), -1)
@@ -133,7 +133,8 @@ class RunsModel(TableModel):
             mode = str(run.config.mode)
             about = f"{MODE_LABELS.get(mode, mode)} · {_short(run.config.model.path)}"
         renamed = run.paths.run_id if mark.name else ""
-        return " · ".join(filter(None, (mark.group, mark.note or about, renamed)))
+        where = f"on {run.cluster}" if run.cluster else ""
+        return " · ".join(filter(None, (where, mark.group, mark.note or about, renamed)))
 
     def _tip(self, run: RunSummary) -> str:
         if run.problem or run.state is None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QPushButton, QSplitter, QStackedLayout, QWidget
 
+from seirenes_app.services.cluster_runs import cluster_place
 from seirenes_app.ui.actions import bind_actions
 from seirenes_app.ui.models.rollouts_model import RolloutsModel
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -21,10 +22,12 @@ from seirenes_app.ui.pages.traces.dialogs import ExportDialog
 from seirenes_app.ui.pages.traces.filters import START, FilterBar, SearchField, clear_all
 from seirenes_app.ui.pages.traces.inspector import Inspector
 from seirenes_app.ui.pages.traces.rollout_table import RolloutTable
+from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder, centred
+from seirenes_app.ui.widgets.fetch_dialog import FetchDialog
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.reader import Facets, RolloutQuery, Sort
@@ -99,6 +102,8 @@ class TracesPage(Page):
         super().__init__(parent)
         self._runs, self._recorded = runs, recorded
         self.controller = TracesController(self)
+        # Its own thread: a cluster may take minutes to give a file.
+        self._fetch_tasks = TaskRunner(self, threads=1)
         self.model = RolloutsModel(self)
         self.query = START  # What is shown
         self._facets: Facets | None = None
@@ -111,7 +116,10 @@ class TracesPage(Page):
         self._poll_timer, self._runs_timer = QTimer(self, interval=POLL_MS), QTimer(self, interval=RUNS_MS)
         self._read_timer = QTimer(self, singleShot=True, interval=READ_MS)
         self.chooser = SourceMenu(
-            self._recorded, lambda s: is_live(s) or s.paths.rollouts.is_file(), "Choose a run (Ctrl+L)", NAME_CHARACTERS
+            self._recorded,
+            lambda s: is_live(s) or bool(s.cluster) or s.paths.rollouts.is_file(),
+            "Choose a run (Ctrl+L)",
+            NAME_CHARACTERS,
         )
         self.chooser.run_name = self._runs.name_of
         self.search = SearchField()
@@ -193,6 +201,7 @@ class TracesPage(Page):
 
     def close_down(self) -> None:
         self.deactivate()
+        self._fetch_tasks.close()
         self.controller.close()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -235,6 +244,16 @@ class TracesPage(Page):
         )  # fmt: skip
 
     def _on_empty(self) -> None:
+        if (place := cluster_place(self.paths) if self.paths is not None else None) is not None:
+            fetch = make_button(
+                "Fetch…", "drop", kind="primary", tip="Bring the rollouts here", clicked=self.open_fetch
+            )
+            self._show_empty(
+                "server", "Not fetched yet",
+                f"The rollouts of this run are on {place.cluster}, where it trains. They are brought here on request; "
+                "a later fetch brings what is new.", fetch,
+            )  # fmt: skip
+            return
         text = "They come with the run's first step, and are shown here as they are written."
         self._show_empty("clock", "No rollouts yet", text)
 
@@ -400,6 +419,15 @@ class TracesPage(Page):
             dialog = ExportDialog(self.model.ids, selection, self.paths, tasks, self)
             dialog.messageRequested.connect(self.toast)
             dialog.open()
+
+    def open_fetch(self) -> None:
+        """Bring the rollouts of a run on a cluster here; the page reads them once they are."""
+        if self.paths is None or (place := cluster_place(self.paths)) is None:
+            return
+        dialog = FetchDialog(self.paths, place.cluster, self._fetch_tasks, ("rollouts",), self)
+        dialog.fetched.connect(lambda paths: self.open_run(paths, self.query) if paths == self.paths else None)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
 
     def open_audit(self) -> None:
         if self._audit.isEnabled() and self.paths is not None:

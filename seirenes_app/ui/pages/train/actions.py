@@ -25,13 +25,15 @@ FORM_ACTIONS = (
         "Start it when no run is live and it fits, while a window is open",
         seen_first=True,
     ),
+    ActionSpec("train.submit", "Submit to a cluster…", "Ctrl+Shift+Return", "server",
+               "Start this run on a Ray cluster, and follow it here"),
     ActionSpec(
         "train.measure", "Measure with two steps", "", "clock", "Play two steps of it: time and memory become exact"
     ),
     ActionSpec("train.copy-command", "Copy as command", "", "copy", "The line that starts this run in a terminal"),
     ActionSpec("train.open-file", "Open…", "", "file", "Fill the form from a TOML or JSON file"),
     ActionSpec("train.save-file", "Save…", "", "save", "Save the form as a TOML file"),
-)
+)  # fmt: skip
 QUEUE_ACTIONS = (
     ActionSpec("train.queue-up", "Move up in the queue", "", "up", "Alt+Up in the list"),
     ActionSpec("train.queue-down", "Move down in the queue", "", "chevron-down", "Alt+Down in the list"),
@@ -45,6 +47,10 @@ RUN_ACTIONS = (
     ActionSpec("train.traces", "Traces", "", "traces", "Read this run's rollouts"),
     ActionSpec("train.robustness", "Robustness", "", "chart", "This run over its checkpoints"),
     ActionSpec("train.resume", "Resume", "", "resume", "Start a trainer that continues from the newest checkpoint"),
+    ActionSpec("train.follow", "Follow again", "", "refresh", "Go on reading what the run on its cluster writes"),
+    ActionSpec(
+        "train.fetch", "Fetch from the cluster…", "", "drop", "Bring checkpoints, rollouts and evaluations here"
+    ),
     ActionSpec("train.edit-settings", "Edit settings", "", "pencil", "Open the form with the settings of this run"),
     ActionSpec("train.stop", "Stop and save", "", "stop", "Save, then end the trainer", destructive=True),
     ActionSpec("train.checkpoint", "Checkpoint now", "", "save", "Save the weights after this step"),

@@ -3,14 +3,17 @@ keyring and is never read back."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QComboBox, QLineEdit, QPlainTextEdit, QStackedLayout, QTableView, QWidget
+from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QLineEdit, QPlainTextEdit, QStackedLayout, QTableView, QWidget
 
+from seirenes_app.services import cluster_runs
 from seirenes_app.services.cluster import (
     ENDED,
     Cluster,
@@ -22,7 +25,8 @@ from seirenes_app.services.cluster import (
     save_cluster,
     save_token,
 )
-from seirenes_app.services.formatting import count_of, time_ago
+from seirenes_app.services.cluster_runs import RUN_KEY, submit_warnings, unless_interrupted
+from seirenes_app.services.formatting import byte_size, count_of, time_ago
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_4, mono_font
 from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
@@ -36,6 +40,8 @@ from seirenes_app.ui.widgets.secret_field import KEYRING_ONLY, make_secret_field
 from seirenes_app.ui.widgets.table_model import Column, TableModel, lay_out_rows, size_columns
 from training.endpoints import server_key
 from training.errors import UserError
+from training.runs.config import RunConfig, to_dict
+from training.runs.paths import RunPaths
 
 WIDE, FORM_WIDTH, TABLE_HEIGHT, LOG_HEIGHT, ROW_HEIGHT = 860, 560, 300, 380, 32
 ASK_S = 4.5
@@ -283,13 +289,17 @@ class ClustersDialog(PageDialog):
         if cluster is None or job is None or job.status in ENDED:
             return
         text = f"Ray asks {job.id} to end, and kills it seconds later. What it has not saved by then is lost."
+        if RUN_KEY in job.metadata:
+            text = f"The run is asked to save and stop. Ray ends {job.id} where it has not after two minutes."
         dialog = ConfirmDialog("Stop the job?", text, "Stop the job", self)
         dialog.accepted.connect(lambda: self._stop(cluster, job))
         self._open(dialog)
 
     def _stop(self, cluster: Cluster, job: Job) -> None:
         self.status.render_line("clock", "muted", f"Asking {cluster.name} to stop {job.id}…")
-        self._tasks.run(lambda: stop_job(cluster, job), self._on_stopped, self._on_failed, key="stop")
+        self._tasks.run_task(
+            lambda task: stop_job(cluster, job, lambda: task.cancelled), self._on_stopped, self._on_failed, key="stop"
+        )
 
     def _on_stopped(self, words: str) -> None:
         self.messageRequested.emit(words)
@@ -319,6 +329,12 @@ class ClusterDialog(PageDialog):
             self.name.setToolTip("The name stays: commands refer to it")
         self.address = QLineEdit(cluster.address if cluster is not None else "", placeholderText="http://host:8265")
         self.address.setAccessibleName("Address")
+        self.python = QLineEdit(cluster.python if cluster is not None else "python", placeholderText="python")
+        self.python.setAccessibleName("Python there")
+        self.python.setToolTip("The command that starts an interpreter on the cluster which has Seirênes installed")
+        self.root = QLineEdit(cluster.root if cluster is not None else "", placeholderText="That of the user there")
+        self.root.setAccessibleName("Folder of runs there")
+        self.root.setToolTip("Where runs are kept on the cluster: on a disk that all its nodes share")
         self.token = make_secret_field("Token")
         self.drop_token = make_button("Remove the token", "discard", clicked=self._drop_token, destructive=True)
         self.drop_token.hide()
@@ -326,6 +342,7 @@ class ClusterDialog(PageDialog):
         for at, (title, field) in enumerate((
             ("Name", row((self.name, 1))), ("Address", row((self.address, 1))),
             ("Token", row((self.token, 1), self.drop_token)),
+            ("Python there", row((self.python, 1))), ("Folder of runs there", row((self.root, 1))),
         )):  # fmt: skip
             grid.addWidget(make_label(title, "small"), at, 0)
             grid.addLayout(field, at, 1)
@@ -347,8 +364,11 @@ class ClusterDialog(PageDialog):
     @property
     def cluster(self) -> Cluster:
         """What the fields say; what has no field stays as it is."""
-        name, address = self.name.text().strip(), self.address.text().strip()
-        return replace(self._old, name=name, address=address) if self._old is not None else Cluster(name, address)
+        name, address, python, root = (
+            field.text().strip() for field in (self.name, self.address, self.python, self.root)
+        )
+        old = self._old or Cluster(name, address)
+        return replace(old, name=name, address=address, python=python or "python", root=root)
 
     def _on_address(self) -> None:
         """Whether there is a token for the address; the token itself stays where it is."""
@@ -457,6 +477,122 @@ class JobLogDialog(PageDialog):
         super().done(code)
 
 
+class SubmitDialog(PageDialog):
+    """Starts a run on a cluster: which one, what it reserves there, what is sent. Emits the paths of the local run."""
+
+    submitted = Signal(object)
+    """RunPaths"""
+    clustersRequested = Signal()
+
+    def __init__(self, config: RunConfig, runs_root: Path, tasks: TaskRunner, parent: QWidget | None = None) -> None:
+        super().__init__("Submit to a cluster", parent)
+        self._config, self._runs_root, self._tasks = config, runs_root, tasks
+        self._task: Task | None = None
+        self._is_cancelled = False
+        self._clusters: tuple[Cluster, ...] = ()
+        self.body.addStrut(FORM_WIDTH)
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("Cluster")
+        ignore_wheel(self.choice)
+        self.cpus, self.gpus = (_make_amount(name) for name in ("Processors", "GPUs"))
+        grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
+        for at, (title, field) in enumerate((
+            ("Cluster", row((self.choice, 1))), ("Processors", row(self.cpus, None)), ("GPUs", row(self.gpus, None)),
+        )):  # fmt: skip
+            grid.addWidget(make_label(title, "small"), at, 0)
+            grid.addLayout(field, at, 1)
+        size = byte_size(len(json.dumps(to_dict(config))))
+        sent = (
+            f"Sent: the configuration of {config.name} ({size}). Seirênes must be installed there. Its events come "
+            "back into a run of this machine; checkpoints and rollouts stay there until you fetch them. The estimates "
+            "of time and memory in the form are of this machine."
+        )
+        self.warnings = column(spacing=SPACE_2)
+        for text in submit_warnings(config):
+            line = IconLine()
+            line.render_line("warning", "warn", text)
+            self.warnings.addWidget(line)
+        self.progress = Progress("Take the submission back")
+        self.progress.cancelRequested.connect(self.cancel)
+        self.status = IconLine()
+        place = QWidget()
+        place.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
+        column(self.progress, self.status, None, parent=place)
+        fill(self.body, make_label(sent, "muted", wrap=True), SPACE_2, grid, self.warnings, place)
+        self.manage = make_button("Clusters…", "server", tip="Add or edit a cluster", clicked=self._manage)
+        self.go = make_button("Submit", "play", kind="primary", clicked=self._submit)
+        self.go.setDefault(True)
+        fill(self.buttons, self.manage, None, make_button("Close", clicked=self.reject), self.go)
+        self._render()
+        self._tasks.run(list_clusters, self._on_listed, self._on_failed, key="clusters")
+
+    def _on_listed(self, found: Sequence[Cluster]) -> None:
+        self._clusters = tuple(found)
+        self.choice.clear()
+        self.choice.addItems([f"{c.name}  ·  {c.address}" for c in found])
+        if not found:
+            self.status.render_line("info", "muted", "No cluster yet. Add one under Clusters….")
+        self._render()
+        (self.go if found else self.manage).setFocus()
+
+    def _manage(self) -> None:
+        self.reject()
+        self.clustersRequested.emit()
+
+    def _submit(self) -> None:
+        cluster = self._clusters[self.choice.currentIndex()]
+        config, cpus, gpus, root = self._config, self.cpus.value(), self.gpus.value(), self._runs_root
+        self._is_cancelled = False
+        self.status.render_line("", "", "")
+        self.progress.render_progress(f"Submitting to {cluster.name}…")
+        self._task = self._tasks.run(
+            lambda: submit_run(cluster, config, cpus, gpus, root, lambda: self._is_cancelled),
+            self._on_submitted, self._on_failed,
+        )  # fmt: skip
+        self._render()
+
+    def _on_submitted(self, paths: RunPaths | None) -> None:
+        self._task = None
+        self.progress.clear()
+        if paths is not None:
+            self.submitted.emit(paths)
+            self.accept()
+            return
+        self.status.render_line("info", "muted", "The submission was taken back.")
+        self._render()
+
+    def _on_failed(self, text: str) -> None:
+        self._task = None
+        self.progress.clear()
+        self.status.render_line("error", "bad", text)
+        self._render()
+
+    def cancel(self) -> None:
+        """Take the submission back once it is answered."""
+        self._is_cancelled = True
+        self.progress.render_progress("", cancelling=True)
+
+    def _render(self) -> None:
+        busy = self._task is not None
+        for field in (self.choice, self.cpus, self.gpus, self.manage):
+            field.setEnabled(not busy)
+        self.go.setEnabled(bool(self._clusters) and not busy)
+        self.go.setToolTip("Start the run there" if self._clusters else "No cluster is saved yet")
+
+    def done(self, code: int) -> None:
+        if code != self.DialogCode.Accepted:
+            self._is_cancelled = True
+        super().done(code)
+
+
+def _make_amount(name: str) -> QDoubleSpinBox:
+    made = QDoubleSpinBox(decimals=1, minimum=0, maximum=10_000, singleStep=1)
+    made.setAccessibleName(name)
+    made.setToolTip("What the job reserves on its node; 0 reserves nothing")
+    ignore_wheel(made)
+    return made
+
+
 def _make_table(model: TableModel) -> QTableView:
     table = QTableView(showGrid=False, wordWrap=False, cornerButtonEnabled=False)
     table.setModel(model)
@@ -483,9 +619,24 @@ def read_log(cluster: Cluster, job: str) -> tuple[str, bool]:
     return "\n".join(lines[-MAX_LINES:]).rstrip(), len(whole) > LOG_CHARACTERS or len(lines) > MAX_LINES
 
 
-def stop_job(cluster: Cluster, job: Job) -> str:
-    """Ask Ray to stop a job; says what came of it."""
+def stop_job(cluster: Cluster, job: Job, cancelled: Callable[[], bool]) -> str | None:
+    """Have a run save and stop, or ask Ray to stop another job; says what came of it."""
+    if RUN_KEY in job.metadata:
+        client = ClusterClient(cluster)
+        return unless_interrupted(lambda: cluster_runs.stop_job(client, job.id, cancelled=cancelled))
     return f"Ray stops {job.id}." if ClusterClient(cluster, ASK_S).stop(job.id) else f"{job.id} had ended."
+
+
+def submit_run(
+    cluster: Cluster, config: RunConfig, cpus: float, gpus: float, root: Path, cancelled: Callable[[], bool]
+) -> RunPaths | None:
+    """Submit and follow a run. None where it was cancelled meanwhile: then the job is stopped and nothing is kept."""
+    paths = cluster_runs.submit(cluster, config, cpus=cpus, gpus=gpus, runs_root=root)
+    if cancelled():
+        cluster_runs.take_back(paths)
+        return None
+    cluster_runs.start_follower(paths)
+    return paths
 
 
 def store_cluster(cluster: Cluster, token: str, *, is_new: bool) -> Cluster:

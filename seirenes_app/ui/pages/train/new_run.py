@@ -208,8 +208,9 @@ class LaunchPanel(QScrollArea):
         self.wrong.hide()
         self.reveal.hide()
         # The buttons stand above everything that comes and goes: a late warning must not move them.
-        queue, copy = action_button(self._actions["queue"]), action_button(self._actions["copy-command"], kind="quiet")
-        fill(card.body, self.start, queue, copy, make_rule(), self.wrong, self.reveal, self.warnings)
+        queue, submit = (action_button(self._actions[name]) for name in ("queue", "submit"))
+        copy = action_button(self._actions["copy-command"], kind="quiet")
+        fill(card.body, self.start, queue, submit, copy, make_rule(), self.wrong, self.reveal, self.warnings)
         fill(card.body, self.time, self.basis, place, make_rule(), self.memory)
         return card
 
@@ -229,7 +230,7 @@ class LaunchPanel(QScrollArea):
         self.wrong.setText(reason)
         self.wrong.setVisible(bool(reason))
         self.reveal.setVisible(bool(reason))
-        for name in ("start", "queue", "measure"):
+        for name in ("start", "queue", "submit", "measure"):
             self._actions[name].setEnabled(not reason)
 
     def render_preflight(self, found: Preflight) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QStackedLayout, QWidget
 
+from seirenes_app.services.cluster_runs import cluster_place
 from seirenes_app.services.diagnostics import describe, shorten_home
 from seirenes_app.services.formatting import count_of
 from seirenes_app.services.machine import read_machine
@@ -26,7 +27,7 @@ from seirenes_app.ui.controllers.run_watchers import RunWatcher
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train.actions import ACTIONS, QUEUE_ACTIONS, RUN_ACTIONS
-from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog
+from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog, SubmitDialog
 from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
 from seirenes_app.ui.pages.train.new_run import NewRun
 from seirenes_app.ui.pages.train.run_view import RunView
@@ -34,6 +35,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import Theme
 from seirenes_app.ui.widgets.banner import BannerAction, BannerKind
 from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
+from seirenes_app.ui.widgets.fetch_dialog import FetchDialog
 from training.errors import UserError
 from training.runs.config import RunConfig, Tuning, load_config, to_toml
 from training.runs.paths import RunPaths, change_settings
@@ -76,6 +78,7 @@ class TrainPage(Page):
             "clusters": self.show_clusters,
             "start": lambda: self._with_form(self._start),
             "queue": lambda: self._with_form(self._enqueue),
+            "submit": lambda: self._with_form(self.open_submit),
             "measure": lambda: self._with_form(lambda _config: self.new.measure()),
             **{spec.name: partial(self._act_on_queue, spec.name.removeprefix("queue-")) for spec in QUEUE_ACTIONS},
             "copy-command": lambda: self._with_form(lambda _config: self._copy(self.new.as_command(), "Command")),
@@ -84,6 +87,8 @@ class TrainPage(Page):
             "traces": lambda: self._with_run(self.tracesRequested.emit),
             "robustness": lambda: self._with_run(self.robustnessRequested.emit),
             "resume": lambda: self._with_run(self._control.resume),
+            "follow": lambda: self._with_run(self._control.resume),
+            "fetch": lambda: self._with_run(self.open_fetch),
             "edit-settings": lambda: self._with_run(self.edit_settings),
             "stop": lambda: self._with_run(self._control.stop_and_save),
             "checkpoint": lambda: self._with_run(self._control.checkpoint),
@@ -136,6 +141,7 @@ class TrainPage(Page):
         self._watcher.problem.connect(lambda text: self._show_message("The run's events", text))
         self._stack.setCurrentWidget(self.view)
         self._render_actions()
+        self.view.render_place(cluster_place(paths))
         self._watcher.start()
         self._timer.setInterval(FILLING_MS)
 
@@ -208,7 +214,11 @@ class TrainPage(Page):
 
     def _measure(self) -> None:
         if self._watcher is not None:
-            pid = self._state.pid if self._state.status in LIVE else 0
+            place = cluster_place(self._watcher.paths)
+            if self.view.render_place(place):
+                self.view.render(self._watcher.state, stopping=self._control.stopping(self._watcher.paths))
+            # The number is that of a process on the cluster.
+            pid = self._state.pid if self._state.status in LIVE and place is None else 0
             self.view.progress.meters.measure(pid, self._watcher.paths.root, self._tasks)
 
     def _with_run(self, do: Callable[[RunPaths], object]) -> None:
@@ -251,6 +261,36 @@ class TrainPage(Page):
         dialog.finished.connect(lambda _code: dialog.deleteLater())
         dialog.open()
         return dialog
+
+    def open_submit(self, config: RunConfig) -> SubmitDialog:
+        """Choose a cluster for a run, and start it there."""
+        dialog = SubmitDialog(config, self._control.runs_root, self._cluster_tasks, self)
+        dialog.submitted.connect(self._on_submitted)
+        dialog.clustersRequested.connect(self.show_clusters)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+        return dialog
+
+    def _on_submitted(self, paths: RunPaths) -> None:
+        self._control.adopt(paths)
+        self.toast.emit(f"{paths.run_id} was submitted. It goes on when this window is closed.")
+        self.open_run(paths)
+
+    def open_fetch(self, paths: RunPaths) -> None:
+        """Bring files of a run on a cluster here."""
+        if (place := cluster_place(paths)) is None:
+            return
+        dialog = FetchDialog(paths, place.cluster, self._cluster_tasks, parent=self)
+        dialog.fetched.connect(self._on_fetched)
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+
+    def _on_fetched(self, paths: RunPaths) -> None:
+        self.toast.emit(f"The files of {paths.run_id} are here.")
+        if self._watcher is not None and self._watcher.paths == paths:
+            self.view.render_place(cluster_place(paths))
+            self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
+            self._compare()
 
     def _compare(self) -> None:
         if self._watcher is not None and len(self._watcher.state.evals) >= 2:

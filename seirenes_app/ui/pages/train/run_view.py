@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMenu, QProgressBar, QStyledItemDelegate, QStyleOp
 
 from seirenes_app.services import formatting
 from seirenes_app.services.answer_reading import describe_unread
+from seirenes_app.services.cluster_runs import Place
 from seirenes_app.services.robustness.checkpoint_figures import Headline, HeadlineLine
 from seirenes_app.services.run_summary import MODE_LABELS, STAGE_LABELS, RunProblem, describe_models, describe_problem
 from seirenes_app.ui.icons import draw_svg, set_icon
@@ -35,8 +36,12 @@ from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 from training.runs.status import LIVE, EvalPoint, RunState, RunStatus
 
-MORE_ACTIONS = ("checkpoint", "export-model", "diagnostics", "discard")
+MORE_ACTIONS = ("checkpoint", "fetch", "export-model", "diagnostics", "discard")
 """In the menu at the end of the header; what discards is not beside what is pressed often."""
+NOT_ON_CLUSTER = "This run is of this machine: its files are here"
+NOT_FETCHED = "No checkpoint was fetched yet: Fetch from the cluster…"
+STOP_FIRST = "It still runs on its cluster: stop it first"
+NOT_FOLLOWED = "The run is not followed: follow it again first"
 
 
 class RunHeader(QWidget):
@@ -54,26 +59,46 @@ class RunHeader(QWidget):
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
         self.edit = action_button(actions["edit-settings"], kind="primary")
+        self.follow = action_button(actions["follow"], kind="primary")
+        self.fetch = action_button(actions["fetch"])
+        for button in (self.follow, self.fetch):
+            button.hide()
+        self._tips = {name: actions[name].toolTip() for name in ("fetch", "export-model", "discard", "checkpoint")}
         # One button for both: a second press of Space on it must not reach another one.
         self.pause = make_button("Pause", "pause", clicked=self.pauseRequested.emit)
         self.stop = action_button(actions["stop"])
         self.more = make_button("More", "chevron-down", tip="Checkpoint, export, diagnostics, discard")
         menu = QMenu(self)
+        menu.setToolTipsVisible(True)
         for name in MORE_ACTIONS:
             menu.addAction(actions[name])
         self.more.setMenu(menu)
         self.new = make_button("New run", "plus", tip="Set up another run (Ctrl+N)", clicked=self.newRequested.emit)
         names = row(self.name, self.badge, None, self.traces, self.robustness, spacing=SPACE_3)
-        tools = row((self.detail, 1), self.resume, self.edit, self.pause, self.stop, self.more, self.new)
+        tools = row(
+            (self.detail, 1),
+            self.resume,
+            self.edit,
+            self.follow,
+            self.fetch,
+            self.pause,
+            self.stop,
+            self.more,
+            self.new,
+        )
         column(names, tools, parent=self)
 
-    def render_state(self, state: RunState, waiting: Sequence[RunConfig], *, stopping: bool) -> None:
-        """Show what it is and which runs wait for it, and offer what can be done."""
+    def render_state(
+        self, state: RunState, waiting: Sequence[RunConfig], place: Place | None = None, *, stopping: bool
+    ) -> None:
+        """Show what it is and which runs wait for it, and offer what can be done. `place`: of a run on a cluster."""
         live, paused = state.status in LIVE, state.status is RunStatus.PAUSED
         self.badge.render_style(STATUS_STYLES[RunStatus.STOPPING if stopping and live else state.status])
         queue = [f"next: {', '.join(config.name for config in waiting)}"] if waiting else []
-        self.detail.setText("  ·  ".join([*describe(state), *queue]))
-        working = live and not stopping and state.status is not RunStatus.STARTING
+        where = [place.text] if place is not None else []
+        self.detail.setText("  ·  ".join([*where, *describe(state), *queue]))
+        is_followed = place is None or place.is_followed
+        working = live and not stopping and state.status is not RunStatus.STARTING and is_followed
         self.pause.setText("Continue" if paused else "Pause")
         self.pause.setAccessibleName(self.pause.text())
         self.pause.setToolTip("Continue where it paused" if paused else "Halt after the generation under way")
@@ -81,14 +106,24 @@ class RunHeader(QWidget):
         self._show(
             {
                 self.pause: working, self.stop: live and not stopping, self.resume: state.can_resume,
-                self.edit: state.can_edit_settings,
+                self.edit: state.can_edit_settings, self.follow: live and not is_followed,
+                self.fetch: place is not None and not live,
             }
         )  # fmt: skip
         for name, on in (
-            ("stop", live and not stopping), ("checkpoint", working and not paused), ("resume", state.can_resume),
-            ("export-model", bool(state.checkpoints)),
+            ("stop", live and not stopping), ("resume", state.can_resume),
+            ("follow", live and not is_followed),
         ):  # fmt: skip
             self._actions[name].setEnabled(on)
+        for name, on, why in (
+            ("checkpoint", working and not paused, "" if is_followed else NOT_FOLLOWED),
+            ("fetch", place is not None, NOT_ON_CLUSTER),
+            ("export-model", bool(state.checkpoints) and (place is None or place.has_checkpoint),
+             NOT_FETCHED if place is not None and state.checkpoints else ""),
+            ("discard", place is None or not (live and is_followed), STOP_FIRST),
+        ):  # fmt: skip
+            self._actions[name].setEnabled(on)
+            self._actions[name].setToolTip(why if why and not on else self._tips[name])
 
     def _show(self, shown: Mapping[QWidget, bool]) -> None:
         # Qt would hand the keyboard to whatever comes next, which may stop or discard the run.
@@ -415,6 +450,7 @@ class RunView(QWidget):
         self._shown_problem: tuple[object, ...] = ()
         self._evals: object = None
         self._waiting: Sequence[RunConfig] = ()
+        self._place: Place | None = None
         self.column = PageColumn(1800)
         self.column.body.setSpacing(SPACE_4)
         column(self.column, parent=self)
@@ -424,6 +460,7 @@ class RunView(QWidget):
             name: BannerAction(actions[name].text(), actions[name].trigger, icon, actions[name].toolTip(), primary)
             for name, icon, primary in (
                 ("resume", "resume", True), ("edit-settings", "pencil", True), ("diagnostics", "copy", False),
+                ("follow", "refresh", True),
             )
         } | {"log": BannerAction("Open log", self.show_log, "log", "Go to the trainer's log")}  # fmt: skip
         self.progress = ProgressCard()
@@ -450,7 +487,7 @@ class RunView(QWidget):
         self.column.verticalScrollBar().setValue(0)
 
     def render(self, state: RunState, *, stopping: bool = False) -> None:  # type: ignore[override]  # not QWidget's painting
-        self.head.render_state(state, self._waiting, stopping=stopping)
+        self.head.render_state(state, self._waiting, self._place, stopping=stopping)
         self.progress.render_state(state)
         self.grid.render_state(state)
         self.evaluation.render_evals(state.evals)
@@ -479,6 +516,8 @@ class RunView(QWidget):
             self.banner.clear()
             return
         names = ["resume"] * problem.can_resume + ["edit-settings"] * problem.can_edit_settings + ["log", "diagnostics"]
+        if self._place is not None and not self._place.is_followed and not problem.can_resume:
+            names.insert(0, "follow")
         actions = [self._banner_actions[name] for name in names]
         if problem.can_resume and problem.can_edit_settings:
             actions[1] = replace(actions[1], primary=False)
@@ -490,7 +529,16 @@ class RunView(QWidget):
             ))  # fmt: skip
             actions[1] = replace(actions[1], primary=False)
         log = problem.log[-LOG_LINES:]
-        self.banner.show_message(BannerKind.ERROR, problem.title, problem.text, log=log, actions=actions)
+        # Nothing is known to be wrong with a run that is only not heard of.
+        kind = BannerKind.ERROR if self._place is None or problem.can_resume else BannerKind.WARNING
+        self.banner.show_message(kind, problem.title, problem.text, log=log, actions=actions)
+
+    def render_place(self, place: Place | None) -> bool:
+        """Where a run on a cluster stands; shown by the next `render`. False where nothing is new."""
+        before, self._place = self._place, place
+        # What is said of a silent run may be another thing now.
+        self._shown_problem = self._shown_problem if place == before else ()
+        return place != before
 
     def render_queue(self, waiting: Sequence[RunConfig]) -> None:
         self._waiting = tuple(waiting)
