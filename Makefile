@@ -24,8 +24,8 @@ lint: setup       ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup      ## benchmarks: ratios measured side by side in one run
-	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: setup      ## benchmarks: ratios measured side by side in one run; each is stopped after five minutes
+	$(BIN)/python tests/bench/run_all.py
 
 package: setup    ## build the wheel, install it in a clean environment, smoke-test it there
 	$(BIN)/python packaging/package.py

@@ -106,10 +106,15 @@ def environment_folder(backend: Backend) -> Path:
 # ---------------------------------------------------------------------- set-up
 
 
+def is_set_up(backend: Backend) -> bool:
+    """Whether the environment of a backend is there, whole."""
+    return (environment_folder(backend) / "complete").is_file()
+
+
 def set_up(backend: Backend, report: Report) -> Path:
     """Make the environment where it is not there, which downloads packages; returns it. Raises a UserError."""
     place = environment_folder(backend)
-    if (place / "complete").is_file():
+    if is_set_up(backend):
         return place
     shutil.rmtree(place, ignore_errors=True)
     with explained("Making the environment", place):

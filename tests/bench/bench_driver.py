@@ -127,6 +127,7 @@ def main() -> int:
     if options.serve:
         serve(options.tokens)
         return 0
+    print(f"{options.steps} steps of {options.questions} questions", flush=True)
     command = [sys.executable, __file__, "--serve", "--tokens", str(options.tokens)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert server.stdout is not None

@@ -98,6 +98,7 @@ def main():
         for name, config in cases(Path(folder), options.steps, options.all):
             if not name.startswith(options.only):
                 continue
+            print(f"{name}: two dry steps, the run, two dry steps", flush=True)
             guess = estimate_time(config).seconds, estimate_memory(config).megabytes
             began = time.monotonic()
             before, measured = by_steps(config, Path(folder) / "runs")

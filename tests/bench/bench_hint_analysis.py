@@ -1,4 +1,4 @@
-"""How long the analysis of a run's hints takes: `python tests/bench/bench_hint_analysis.py [--rows 300000]`.
+"""How long the analysis of a run's hints takes: `python tests/bench/bench_hint_analysis.py [--rows N]`.
 
 The database is that of `bench_traces.py`, made once for the given number of rows.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
-from bench_traces import make
+from bench_traces import ROWS, default_database, make
 
 from training.evaluation.hint_analysis import analyse_tables
 from training.rollouts.reader import RolloutReader
@@ -21,10 +21,9 @@ from training.rollouts.reader import RolloutReader
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=300_000)
-    parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "seirenes-bench")
+    parser.add_argument("--rows", type=int, default=ROWS)
     options = parser.parse_args()
-    database = options.folder / f"hints-{options.rows}.db"
+    database = default_database(options.rows)
     if not database.is_file():
         make(database, options.rows)
     reader = RolloutReader(database)

@@ -49,6 +49,7 @@ def main():
     started = time.monotonic()
     with WorkerClient() as client:
         for problem, type_ in zip(problems, itertools.cycle(HintType), strict=False):
+            print(f"{total} of {options.problems * options.hints} hints", flush=True)
             request = SampleRequest(
                 messages=hint_messages(choice, problem.question, type_), n=options.hints, max_tokens=limits_for(choice).hint,
                 temperature=1.0, seed=total, **sampling_of(choice.prompts),

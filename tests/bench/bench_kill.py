@@ -1,6 +1,7 @@
 """Kill an evaluation at random, again and again, and compare what it ends with to one that was left alone.
 
-    python tests/bench/bench_kill.py [--kills 10] [--problems 60] [--samples 2]
+    python tests/bench/bench_kill.py [--kills 4] [--problems 30] [--samples 2]
+    python tests/bench/bench_kill.py --kills 10 --problems 60             the long form
 
 Torch and GGUF targets of the same model in one evaluation; each kill is SIGKILL to the whole tree at a random moment
 of the whole length, imports and loading included.
@@ -57,8 +58,8 @@ def agreement(paths):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--problems", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--problems", type=int, default=30)
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -67,6 +68,7 @@ def main():
     folder = Path(tempfile.mkdtemp())
     library = EvaluationRepository(folder)
     whole, killed = library.create(plan), library.create(plan)
+    print("an evaluation that is left alone", flush=True)
     length_s = finish(whole)
     rows = len(contents(whole.rows)[0])
     print(f"left alone: {rows} rows in {len(chunks(plan))} chunks, {length_s:.0f} s")

@@ -1,7 +1,7 @@
 """The hint language: how much of it there is, how near a uniform draw is to its problem, and whether each hint drawn is
 read back and passes the gates.
 
-python tests/bench/bench_language.py [--hints 100000] [--seed 1]
+python tests/bench/bench_language.py [--hints 20000] [--seed 1]
 """
 
 import argparse
@@ -36,14 +36,16 @@ def share(n, of):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hints", type=int, default=100_000)
+    parser.add_argument("--hints", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     print_size()
     rng = random.Random(options.seed)
     failed, total, claims = Counter(), Counter(), Counter()
     features, texts, seconds = Counter(), set(), Counter()
-    for _ in range(options.hints):
+    for number in range(options.hints):
+        if number % 5_000 == 0:
+            print(f"{number:,} of {options.hints:,} hints drawn", flush=True)
         split, type_ = rng.choice(list(Split)), rng.choice(list(HintType))
         problem = sample_problem(rng, split)
         started = time.process_time()

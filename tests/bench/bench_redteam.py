@@ -1,9 +1,11 @@
 """Red-team campaigns on targets that are known: python tests/bench/bench_redteam.py [robust …] [--help]
 
+By default a short form of the simulated ones; all of it, an hour: --full.
+
 robust, robust-correlated: simulated campaigns on a target without any weakness, whose answers are wrong by chance
 alone, with independent and with correlated problems. Prints in how many campaigns a weakness was confirmed; at most 5 of 100 may.
-cued: a simulated target that fails at one word; prints in how many of ten seeds the word is confirmed.
-planted: the bundled starter, fine-tuned here so that one cue makes it fail; prints in how many of ten seeds a campaign
+cued: a simulated target that fails at one word; prints in how many seeds the word is confirmed.
+planted: the bundled starter, fine-tuned here so that one cue makes it fail; prints in how many seeds a campaign
 with a stated budget confirms the cue.
 """
 
@@ -116,6 +118,10 @@ def robust(campaigns: int, *, correlated: bool) -> bool:
             result = simulate(seed, correlated=correlated, folder=Path(name))
             false += bool(result.weaknesses)
             tested += len(result.tested)
+            if seed % 5 == 0:
+                print(
+                    f"campaign {seed + 1} of {campaigns}: {'a weakness' if result.weaknesses else 'none'}", flush=True
+                )
     found = wilson(false, campaigns)
     kind = "correlated" if correlated else "independent"
     print(
@@ -124,7 +130,8 @@ def robust(campaigns: int, *, correlated: bool) -> bool:
         f"{SIMULATED.requests} requests at most, {time.monotonic() - started:.0f} s",
         flush=True,
     )
-    return false <= 0.05 * campaigns
+    # One of a few is no evidence.
+    return false <= max(1, 0.05 * campaigns)
 
 
 def cued(seeds: int) -> bool:
@@ -265,11 +272,14 @@ WHAT = ["robust", "robust-correlated", "cued", "planted"]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=WHAT, default=WHAT)
-    parser.add_argument("--campaigns", type=int, default=100, help="simulated ones, of each kind")
-    parser.add_argument("--seeds", type=int, default=10, help="campaigns on the planted checkpoint")
+    parser.add_argument("what", nargs="*", choices=WHAT, default=WHAT[:3])
+    parser.add_argument("--campaigns", type=int, default=20, help="simulated ones, of each kind")
+    parser.add_argument("--seeds", type=int, default=2, help="campaigns on a target with a weakness")
+    parser.add_argument("--full", action="store_true", help="everything, with 100 campaigns and 10 seeds")
     parser.add_argument("--steps", type=int, default=120, help="training steps that plant the weakness")
     options = parser.parse_args()
+    if options.full:
+        options.what, options.campaigns, options.seeds = WHAT, 100, 10
     fine = True
     if "robust" in options.what:
         fine &= robust(options.campaigns, correlated=False)

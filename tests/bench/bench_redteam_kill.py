@@ -1,5 +1,5 @@
 """A red-team campaign that is killed again and again ends as one that is left alone: python
-tests/bench/bench_redteam_kill.py [--kills 10] [--requests 300]
+tests/bench/bench_redteam_kill.py [--kills 4] [--requests 150]
 
 The bundled model, greedy, so that both can be compared: weaknesses with their figures, recipes tried, and requests.
 """
@@ -33,14 +33,15 @@ def figures(paths: object) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--requests", type=int, default=150)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         plan = CampaignPlan(
             "starter", "killed", problems=ProblemChoice(count=40), budget=Budget(requests=options.requests), seed=3
         )
         alone = new_campaign(plan, Path(name) / "alone")
+        print("a campaign that is left alone", flush=True)
         began = time.monotonic()
         start(alone.root).wait()
         whole = time.monotonic() - began

@@ -3,20 +3,19 @@ the window's thread was held up meanwhile.
 
     python tests/bench/bench_robustness_ui.py [--checkpoints 200] [--problems 200] [--size 1920x1080]
 
-It writes two such runs (rows of every checkpoint: 360 000 each), opens them for the first time, and changes between
-them: the goals are 300 ms until the last chart in view is drawn, and no stall beyond 50 ms that is not one chart's draw.
+It writes two such runs (some 2 000 rows a checkpoint), opens them for the first time, and changes between them: the
+goals are 300 ms until the last chart in view is drawn, and no stall beyond 50 ms that is not one chart's draw.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -28,7 +27,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from seirenes_app.services.robustness.sources import open_run_store
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.app import settle_heap
 from seirenes_app.ui.charts.card import WAITING
@@ -37,61 +35,74 @@ from seirenes_app.ui.models.runs_model import RunsModel
 from seirenes_app.ui.pages.robustness.page import RobustnessPage, View
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
-from training.core.types import HintType
+from training.core.types import Condition, Outcome
+from training.evaluation.eval_dir import stored_item
+from training.evaluation.plan import FROZEN, Chunk, EvalKey, SuiteRef
+from training.evaluation.run_store import extend_plan, run_eval_dir, step_chunks
+from training.evaluation.store import StoredItem, StoredRow, StoreWriter
+from training.evaluation.suites.builder import frozen_suite
+from training.prompt_files import COMPACT, built_in
 from training.runs.config import RunConfig
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
+"""Long: on a machine that others use, the window's thread gets a small share of a core."""
 REST_S = 0.3
 CHANGE_GOAL_MS = 300
-TYPES = tuple(HintType)
 EVERY = 5
 
 
 def make(root: Path, name: str, checkpoints: int, problems: int, seed: int) -> RunPaths:
-    """A run whose Reasoner gets better, with its events and the rows of each evaluation."""
+    """A run whose Reasoner gets better, with its events and the rows of each evaluation, put straight into the store."""
     chance = random.Random(seed)
     steps = [EVERY * i for i in range(checkpoints)]
     paths = new_run(root, RunConfig(steps=steps[-1]), run_id=name)
+    suite = frozen_suite(problems, seed)
+    items = tuple(map(stored_item, suite.items))
+    ref = SuiteRef(suite.name, f"{FROZEN}{seed}", suite.digest(), problems)
+    plan, ref = extend_plan(run_eval_dir(paths), name, steps, ref, max_tokens=128, prompts=built_in(COMPACT))
     events = EventLog(paths.events)
     events.write(EventKind.LAUNCH, run_id=name, steps=steps[-1], model="starter", pid=1, machine={}, resumed_from=None)
-    (paths.root / "evaluations").mkdir(exist_ok=True)
-    ease = [chance.random() for _ in range(problems)]
-    for step in steps:
-        skill = 0.35 + 0.4 * step / steps[-1]
-        counts = _write_rows(paths.root / "evaluations" / f"step_{step:06d}.jsonl", ease, skill, chance)
-        events.write(EventKind.EVAL, step=step, suite=f"bench-{problems}", suite_hash="b" * 16, metrics=counts)
-        for inner in range(step + 1, min(step + EVERY, steps[-1]) + 1):
-            rate = min(1.0, skill + 0.1 * chance.random())
-            events.write(EventKind.STEP, step=inner, metrics={
-                "hinted_accuracy": rate, "hinted_low": rate - 0.04, "hinted_high": rate + 0.04,
-                "clean_accuracy": 0.95, "clean_low": 0.92, "clean_high": 0.97,
-            })  # fmt: skip
+    ease = [chance.random() for _ in items]
+    with StoreWriter(run_eval_dir(paths).rows, plan) as store:
+        store.add_suite(ref.name, ref.digest, ref.placement, items)
+        for number, step in enumerate(steps, 1):
+            skill = 0.35 + 0.4 * step / steps[-1]
+            parts = [(chunk, _rows(chunk, items, ease, skill, chance), 0.1)
+                     for chunk in step_chunks(step, ref, plan.conditions_of(ref))]  # fmt: skip
+            store.replace(parts, {})
+            counts = {str(chunk.condition): _count(rows) for chunk, rows, _ in parts}
+            events.write(EventKind.EVAL, step=step, suite=ref.name, suite_hash=ref.digest, metrics=counts)
+            for inner in range(step + 1, min(step + EVERY, steps[-1]) + 1):
+                rate = min(1.0, skill + 0.1 * chance.random())
+                events.write(EventKind.STEP, step=inner, metrics={
+                    "hinted_accuracy": rate, "hinted_low": rate - 0.04, "hinted_high": rate + 0.04,
+                    "clean_accuracy": 0.95, "clean_low": 0.92, "clean_high": 0.97,
+                })  # fmt: skip
+            if number % 20 == 0 or number == checkpoints:
+                print(f"{name}: rows of {number} of {checkpoints} evaluations are stored", flush=True)
     events.write(EventKind.DONE, outcome="finished", message="Finished.", error=None)
-    print(f"{name}: storing the rows of {checkpoints} evaluations …", flush=True)
-    open_run_store(paths)
     return paths
 
 
-def _write_rows(path: Path, ease: list[float], skill: float, chance: random.Random) -> dict[str, object]:
-    lines, found = [], {"clean": [0, 0], "hinted": [0, 0], "placebo": [0, 0]}
-    for number, easy in enumerate(ease):
-        asked = [("clean", -1, ""), *(("hinted", i, str(t)) for i, t in enumerate(TYPES))]
-        asked += [("placebo", i, "") for i in range(len(TYPES))]
-        for condition, index, kind in asked:
-            right = chance.random() < (0.93 if condition == "clean" else 0.5 * (skill + easy))
-            found[condition][0] += right
-            found[condition][1] += 1
-            lines.append(json.dumps({
-                "problem_id": f"p{number}", "family": "change", "condition": condition, "index": index,
-                "hint_type": kind, "hint": "It is late." if kind else "", "completion": "#### 4",
-                "outcome": "right" if right else "wrong", "truncated": False, "follows": None,
-            }))  # fmt: skip
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {
-        name: {"right": right, "n": n, "accuracy": right / n, "low": 0, "high": 1} for name, (right, n) in found.items()
-    }
+def _rows(
+    chunk: Chunk, items: Sequence[StoredItem], ease: Sequence[float], skill: float, chance: random.Random
+) -> list[StoredRow]:
+    """A condition's rows of one evaluation."""
+    rows = []
+    for place in range(chunk.start, chunk.stop):
+        level = 0.93 if chunk.condition is Condition.CLEAN else 0.5 * (skill + ease[place])
+        for text in items[place].texts[chunk.condition]:
+            key = EvalKey(chunk.target, chunk.suite, chunk.condition, place, text.index, 0)
+            outcome = Outcome.RIGHT if chance.random() < level else Outcome.WRONG
+            rows.append(StoredRow(key, outcome, "4", None, False, 3, "#### 4"))
+    return rows
+
+
+def _count(rows: Sequence[StoredRow]) -> dict[str, object]:
+    right = sum(row.outcome is Outcome.RIGHT for row in rows)
+    return {"right": right, "n": len(rows), "accuracy": right / len(rows), "low": 0, "high": 1}
 
 
 class Bench:

@@ -1,6 +1,6 @@
 """How a real instruct model's answers to SVAMP problems are read: shares unreadable, ambiguous and truncated, tokens a second.
 
-    python tests/bench/bench_svamp.py [--problems 20] [--model FILE.gguf] [--rows rows.jsonl]
+    python tests/bench/bench_svamp.py [--problems 10] [--model FILE.gguf] [--rows rows.jsonl]
     python tests/bench/bench_svamp.py --from rows.jsonl      read stored completions again, without the model
 
 Every row goes to a file, and with `--show` to the terminal, with what was read from it and why, for checking by eye.
@@ -72,7 +72,7 @@ def graded(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=20)
+    parser.add_argument("--problems", type=int, default=10)
     parser.add_argument("--model", type=Path, default=find_gguf())
     parser.add_argument("--max-tokens", type=int, default=320)
     parser.add_argument("--temperature", type=float, default=0.0)

@@ -1,12 +1,12 @@
 """Self-play through a real server of the Tinker API beside the engine of this machine: the same settings, the same
 start, curves and agreement.
 
-    python tests/bench/bench_tinker.py [--steps 6] [--port 8123] [--keep]
+    python tests/bench/bench_tinker.py [--steps 6] [--port 8123] [--keep] [--set-up]
     python tests/bench/bench_tinker.py --mistakes [--port 8123]
 
-It sets SkyRL up in an environment of its own (`seirenes engine start`), plays on both engines, and prints: log-
-probabilities of the same tokens on both (goal: 1e-3), a test that both sample from one distribution, and the figures of
-both runs by step. Then the first run is resumed. Minutes on a quiet machine; the server compiles for much of it.
+It needs SkyRL in an environment of its own, which `seirenes engine start`, or --set-up, makes. It plays on both engines,
+and prints: log-probabilities of the same tokens on both (goal: 1e-3), a test that both sample from one distribution, and
+the figures of both runs by step. Then the first run is resumed. Minutes on a quiet machine; the server compiles for much of it.
 
 With `--mistakes` it runs `seirenes train` with each mistake that a configuration can have about a server (wrong address,
 wrong key, another version, a model that is not served) against that server, and prints the seconds until the command has
@@ -35,7 +35,14 @@ sys.path.insert(0, str(ROOT))
 
 from scipy.stats import chi2_contingency
 
-from seirenes_app.services.engine_server import EngineRecord, EngineRequest, start_engine, stop_engine
+from seirenes_app.services.engine_server import (
+    Backend,
+    EngineRecord,
+    EngineRequest,
+    is_set_up,
+    start_engine,
+    stop_engine,
+)
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
@@ -274,7 +281,11 @@ def main() -> int:
         "--mistakes", action="store_true", help="what a run says of a wrong address, key, version, model"
     )
     parser.add_argument("--keep", action="store_true", help="leave the server and the runs")
+    parser.add_argument("--set-up", action="store_true", help="set SkyRL up where it is not there: a download")
     options = parser.parse_args()
+    if not options.set_up and not any(map(is_set_up, Backend)):
+        print("Skipped: SkyRL is not set up here. `seirenes engine start` or --set-up does that: a download.")
+        return 0
     place = Path(tempfile.mkdtemp(prefix="seirenes-tinker-"))
     began = time.monotonic()
     record = start_engine(EngineRequest(port=options.port, rank=8), say)

@@ -1,7 +1,10 @@
 """Kill driver, server and network at random during runs on a real server of the Tinker API, and compare with a run that
 was left alone.
 
-    python tests/bench/bench_tinker_kills.py [--kills 10] [--minutes 30] [--steps 6] [--alone 2] [--seed 0]
+    python tests/bench/bench_tinker_kills.py [--kills 1] [--minutes 4] [--steps 3] [--alone 2] [--seed 0] [--set-up]
+    python tests/bench/bench_tinker_kills.py --kills 10 --minutes 30 --steps 6         half an hour
+
+It needs SkyRL in an environment of its own, which `seirenes engine start`, or --set-up, makes.
 
 Three kinds of `--kills` each, in turn: SIGKILL to the driver, which is resumed; SIGKILL to all processes of the server,
 which is started again on its database after a random time; and a network that resets or swallows everything for a
@@ -36,7 +39,15 @@ sys.path.insert(0, str(ROOT))
 import psutil
 from safetensors.numpy import load_file
 
-from seirenes_app.services.engine_server import EngineRecord, EngineRequest, engines_folder, start_engine, stop_engine
+from seirenes_app.services.engine_server import (
+    Backend,
+    EngineRecord,
+    EngineRequest,
+    engines_folder,
+    is_set_up,
+    start_engine,
+    stop_engine,
+)
 from training.runs.config import from_dict
 from training.runs.paths import RunPaths, new_run
 
@@ -346,14 +357,18 @@ def check(bench: Bench, paths: RunPaths, whole: RunPaths) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=10, help="of each kind")
-    parser.add_argument("--minutes", type=float, default=30.0, help="no kill after these")
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--kills", type=int, default=1, help="of each kind")
+    parser.add_argument("--minutes", type=float, default=4.0, help="no kill after these")
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--alone", type=int, default=2, help="runs that are left alone; the first one may compile")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=8141, help="the server's; the proxy has the next")
     parser.add_argument("--keep", action="store_true", help="leave the runs")
+    parser.add_argument("--set-up", action="store_true", help="set SkyRL up where it is not there: a download")
     options = parser.parse_args()
+    if not options.set_up and not any(map(is_set_up, Backend)):
+        print("Skipped: SkyRL is not set up here. `seirenes engine start` or --set-up does that: a download.")
+        return 0
     # A server that is started again finds what it had compiled.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(engines_folder() / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

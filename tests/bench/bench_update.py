@@ -92,10 +92,11 @@ def needed_flops(rows: list[TrainRow], size: str) -> tuple[float, int, int]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
+    """Seconds of one call: of the processor where one thread works, so that other work on the machine counts less."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def products(size: str, tokens: int, predicted: int) -> tuple[Callable[[], None], float]:

@@ -18,7 +18,7 @@ from transformers import LlamaForCausalLM
 
 from training.runs.config import from_dict, parse_overrides
 from training.runs.control import CommandKind, commands_size, send_command
-from training.runs.events import EventTail
+from training.runs.events import EventKind, EventTail
 from training.runs.paths import new_run
 from training.runs.status import RunState, reduce
 
@@ -45,12 +45,14 @@ ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "stop", "pause")
 SURE_ANSWER = "#### 11:30"
 """To the first problem that the small runs are evaluated on."""
 WAIT_S = 120.0
+"""The longest time without an event that says of progress."""
 
 
 class Trainers:
     """Starts trainer processes by `trainer_forks`; close it at the end."""
 
     def __init__(self):
+        self._running = None
         root = Path(__file__).resolve().parents[2]
         environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
         self._forks = subprocess.Popen(
@@ -60,17 +62,23 @@ class Trainers:
 
     def start(self, paths):
         print(paths.root, commands_size(paths.commands), file=self._forks.stdin, flush=True)
-        return int(self._forks.stdout.readline())
+        self._running = int(self._forks.stdout.readline())
+        return self._running
 
     def wait(self):
         """The exit status of the trainer that was started last, once it is over."""
-        return int(self._forks.stdout.readline())
+        code, self._running = int(self._forks.stdout.readline()), None
+        return code
 
     def finish(self, paths):
         self.start(paths)
         return self.wait()
 
     def close(self):
+        if self._running is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._running, signal.SIGKILL)
+            self.wait()
         self._forks.stdin.close()
         self._forks.wait(30)
         self._forks.stdout.close()
@@ -125,9 +133,16 @@ def events_of(paths):
 
 
 def wait_for_event(paths, kind, **data):
-    deadline = time.monotonic() + WAIT_S
-    while not any(e.kind == kind and data.items() <= e.data.items() for e in events_of(paths)):
-        assert time.monotonic() < deadline, "the trainer wrote nothing for long"
+    wait_for_events(paths, lambda events: any(e.kind == kind and data.items() <= e.data.items() for e in events))
+
+
+def wait_for_events(paths, there):
+    """Wait until `there(events of the run)`; for as long as the run makes progress, however slow the machine is."""
+    progress, since = 0, time.monotonic()
+    while not there(events := events_of(paths)):
+        if (made := sum(e.kind != EventKind.HEARTBEAT for e in events)) > progress:
+            progress, since = made, time.monotonic()
+        assert time.monotonic() - since < WAIT_S, "the trainer wrote nothing for long"
         time.sleep(0.002)
 
 
@@ -138,10 +153,7 @@ def interrupt(trainers, paths, end, rng, most):
     """
     before, pid = len(events_of(paths)), trainers.start(paths)
     moment, delay = before + rng.randrange(1, most), rng.uniform(0, 0.05)
-    deadline = time.monotonic() + WAIT_S
-    while (events := events_of(paths)) is not None and len(events) < moment and not is_done(events[before:]):
-        assert time.monotonic() < deadline, "the trainer wrote nothing for long"
-        time.sleep(0.002)
+    wait_for_events(paths, lambda events: len(events) >= moment or is_done(events[before:]))
     time.sleep(delay)
     if end == "pause":
         send_command(paths, CommandKind.PAUSE)
