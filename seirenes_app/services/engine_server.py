@@ -31,6 +31,7 @@ from training.model_names import locate_folder
 from training.resources import data_folder, resources_folder
 from training.runs.config import EngineKind, RunConfig
 from training.runs.files import explained, write_whole
+from training.runs.lock import SAME_START_S
 
 SKYRL = "0.3.0"
 COMMON = (f"skyrl[tinker,{{backend}}]=={SKYRL}", "tinker==0.24.1", "uv")
@@ -368,10 +369,26 @@ def running_engines() -> list[EngineRecord]:
             record = msgspec.json.decode(path.read_bytes(), type=EngineRecord)
         except (OSError, msgspec.DecodeError):
             continue
-        if process_of(record) is not None:
+        if _processes(record):
             found.append(record)
         else:
             path.unlink(missing_ok=True)
+    return found
+
+
+def _processes(record: EngineRecord) -> list[psutil.Process]:
+    """All processes of a server: the first one and what it started. Where the first one was killed alone, the others
+    run on and hold the port: they are those of its session."""
+    process = process_of(record)
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            return [process, *process.children(recursive=True)]
+    found = []
+    for each in psutil.process_iter() if hasattr(os, "getsid") else ():
+        with suppress(OSError, psutil.Error):
+            young = each.create_time() > record.born - SAME_START_S
+            if young and os.getsid(each.pid) == record.pid and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
     return found
 
 
@@ -389,15 +406,12 @@ def find_engine(port: int | None) -> EngineRecord:
 
 def stop_engine(record: EngineRecord) -> None:
     """End a server with all its processes. What it saved stays for runs that are resumed. Blocks for seconds."""
-    process = process_of(record)
-    if process is not None:
+    running = _processes(record)
+    for each in running:
         with suppress(psutil.NoSuchProcess):
-            family = [process, *process.children(recursive=True)]
-            for each in family:
-                with suppress(psutil.NoSuchProcess):
-                    each.terminate()
-            _, left = psutil.wait_procs(family, STOP_S)
-            for each in left:
-                with suppress(psutil.NoSuchProcess):
-                    each.kill()
+            each.terminate()
+    _, left = psutil.wait_procs(running, STOP_S)
+    for each in left:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     _record_file(record.port).unlink(missing_ok=True)

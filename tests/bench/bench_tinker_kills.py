@@ -10,7 +10,7 @@ Three kinds of `--kills` each, in turn: SIGKILL to the driver, which is resumed;
 which is started again on its database after a random time; and a network that resets or swallows everything for a
 random time, by a proxy between the two. A driver that ends by itself is resumed. Every second one of a kind comes at a
 random moment, loading included; the others at a random moment of an update: a random time after the start of one, of
-at most the longest update of the run that was left alone.
+at most the median of the updates of the run that was left alone.
 
 Of each run it checks: the updates behind the last state, counted in the server's own database along the chain of loaded
 states, are those of the run and of one left alone, with one gradient an update; its adapter is that of one left alone;
@@ -66,6 +66,8 @@ PATIENCES_S = (15.0, 240.0)
 """One for each run, in turn: shorter than a server takes to start, and longer."""
 LONGEST_OUTAGE_S = 12.0
 ORPHAN_S = 20.0
+APART_STEPS = 1.5
+"""A kill at a random moment comes within the time of so many steps after what was before."""
 LONGEST_RUN_S = 1500.0
 
 
@@ -196,10 +198,10 @@ class Bench:
             raise SystemExit(f"The run that was left alone failed: {last_words(paths)}")
         return paths
 
-    def wait(self, paths: RunPaths, kind: str, length_s: float, update_s: float) -> int | None:
+    def wait(self, paths: RunPaths, kind: str, apart_s: float, update_s: float) -> int | None:
         """Wait for the moment of the next kill; the driver's exit code where it ends before."""
         assert self.driver is not None
-        ends = time.monotonic() + self.luck.uniform(0.02, 0.5) * length_s
+        ends = time.monotonic() + self.luck.uniform(0.0, 1.0) * apart_s
         if self.done[kind] % 2 == 0:
             known, ends = updates_begun(paths), time.monotonic() + 600
             while self.driver.poll() is None and updates_begun(paths) == known and time.monotonic() < ends:
@@ -209,7 +211,7 @@ class Bench:
             return self.driver.wait(max(0.0, ends - time.monotonic()))
         return None
 
-    def disturbed(self, name: str, patience_s: float, length_s: float, update_s: float) -> RunPaths:
+    def disturbed(self, name: str, patience_s: float, apart_s: float, update_s: float) -> RunPaths:
         """A run to its end, with kills while there are any left."""
         paths = self.new(name, patience_s)
         self.start_driver(paths.root)
@@ -219,7 +221,7 @@ class Bench:
             more = number < len(KINDS) * self.options.kills and time.monotonic() < self.ends
             kind = KINDS[number % len(KINDS)]
             if more:
-                code = self.wait(paths, kind, length_s, update_s)
+                code = self.wait(paths, kind, apart_s, update_s)
             else:
                 try:
                     code = self.driver.wait(LONGEST_RUN_S)
@@ -338,7 +340,8 @@ def check(bench: Bench, paths: RunPaths, whole: RunPaths) -> None:
     found = events(paths)
     warned = sum(e.get("code") == "engine_unreachable" for e in found)
     launches = sum(e["event"] == "launch" for e in found)
-    left = [p.pid for p in psutil.process_iter(["cmdline"]) if str(paths.root) in (p.info["cmdline"] or ())]
+    lines = ((p.pid, p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    left = [pid for pid, line in lines if "training" in line and str(paths.root) in line]
     print(f"{paths.root.name}: {launches} launches, {warned} outages reported; updates: {mine['steps']} in the run, "
           f"{steps} on the server ({gradients} gradients), {theirs['steps']} in the run left alone; rollouts a step "
           f"{'the same' if same_rows else 'DIFFERENT'}; adapter: largest gap {gap:.2e} of {size:.2e}; "
@@ -361,6 +364,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=4.0, help="no kill after these")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--alone", type=int, default=2, help="runs that are left alone; the first one may compile")
+    parser.add_argument("--beside", type=Path, help="with --alone 0: a run left alone that --keep has kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=8141, help="the server's; the proxy has the next")
     parser.add_argument("--keep", action="store_true", help="leave the runs")
@@ -379,18 +383,18 @@ def main() -> int:
     try:
         # The first one also compiles.
         alone = [bench.left_alone(f"alone-{number}") for number in range(1, options.alone + 1)]
+        alone = alone or [RunPaths(options.beside)]
         first, second = alone[0], alone[-1]
-        length_s = seconds_of(second)
-        update_s = max(seconds_of_updates(second))
-        print(
-            f"left alone: {options.steps} steps in {length_s:.0f} s, an update in {update_s:.1f} s at most", flush=True
-        )
+        times = sorted(seconds_of_updates(second))
+        update_s, apart_s = times[len(times) // 2], APART_STEPS * seconds_of(second) / len(times)
+        print(f"left alone: {len(times)} steps in {seconds_of(second):.0f} s, an update in {update_s:.1f} s (median)",
+              flush=True)  # fmt: skip
         check(bench, second, first)
         number = 0
         while sum(bench.done.values()) < len(KINDS) * options.kills and time.monotonic() < bench.ends:
             number += 1
             patience_s = PATIENCES_S[number % 2]
-            check(bench, bench.disturbed(f"killed-{number}", patience_s, length_s, update_s), first)
+            check(bench, bench.disturbed(f"killed-{number}", patience_s, apart_s, update_s), first)
     finally:
         if bench.driver is not None and bench.driver.poll() is None:
             bench.driver.kill()

@@ -86,6 +86,22 @@ def test_a_running_server_is_found_and_stopped(record, capsys):
         find_engine(None)
 
 
+@pytest.mark.skipif(not hasattr(os, "getsid"), reason="there are no sessions of processes here")
+def test_a_server_whose_first_process_was_killed_is_stopped(data):
+    script = "import subprocess as s, sys; c = s.Popen(['sleep', '60']); print(c.pid, flush=True); c.wait()"
+    first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    second = psutil.Process(int(first.stdout.readline()))
+    born = psutil.Process(first.pid).create_time()
+    made = EngineRecord(first.pid, born, 8124, "m", "m", Backend.JAX, time.time())
+    (data / "engine-8124.json").write_bytes(msgspec.json.encode(made))
+    first.kill()
+    first.wait()
+    assert running_engines() == [made]
+    stop_engine(made)
+    assert not second.is_running() or second.status() == psutil.STATUS_ZOMBIE
+    assert running_engines() == []
+
+
 def test_the_record_of_a_server_that_is_gone_is_removed(data):
     gone = EngineRecord(os.getpid(), 1.0, 9000, "m", "m", Backend.JAX, 1.0)
     (data / "engine-9000.json").write_bytes(msgspec.json.encode(gone))
