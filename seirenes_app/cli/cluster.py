@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -29,10 +30,21 @@ from seirenes_app.services.cluster import (
     save_cluster,
     save_token,
 )
-from seirenes_app.services.cluster_runs import KINDS, fetch, remote_files, start_follower, stop_job, submit
+from seirenes_app.services.cluster_runs import (
+    KINDS,
+    fetch,
+    remote_files,
+    start_follower,
+    stop_job,
+    submit,
+    submit_warnings,
+)
+from seirenes_app.services.cluster_script import Resources, ScriptKind, make_script
 from seirenes_app.services.formatting import byte_size, count_of, time_ago
 from seirenes_app.services.run_repository import RunRepository
+from training.errors import UserError
 from training.runs.config import load_config
+from training.runs.files import write_whole
 from training.runs.paths import RunPaths
 from training.runs.processes import running_process, watch_run
 from training.runs.status import DONE
@@ -50,45 +62,67 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         ("submit", "start a run on the cluster; its events come into a run directory here"),
         ("follow", "go on reading the events of a submitted run"),
         ("fetch", "bring checkpoints, rollouts and evaluations of a submitted run here"),
+        ("script", "print what starts a run by Slurm, SkyPilot or Ray's own command"),
         ("stop", "have a run save and stop; Ray ends the job where it does not"),
         ("remove", "forget a cluster"),
     ):
         parser = commands.add_parser(name, help=help_, description=help_)
         if name in ("follow", "fetch"):
             parser.add_argument("run", metavar="RUN", help="a run's id, name, the beginning of one, or its folder")
-        elif name != "list":
+        elif name not in ("list", "script"):
             parser.add_argument("name", metavar="NAME")
-        if name == "fetch":
-            parser.add_argument(
-                "--only", nargs="+", choices=KINDS, default=list(KINDS), help="in place of all", metavar="KIND"
-            )
-            parser.add_argument("--list", action="store_true", help="print what there is, and fetch nothing")
-        if name == "add":
-            parser.add_argument("url", metavar="URL", help="the dashboard's address, as http://host:8265")
-            parser.add_argument(
-                "--python",
-                default="python",
-                metavar="COMMAND",
-                help="starts an interpreter there that has seirenes (default: python)",
-            )
-            parser.add_argument(
-                "--root", default="", metavar="FOLDER", help="the folder of runs there, which all nodes share"
-            )
-        if name == "submit":
+        if name in ("submit", "script"):
             parser.add_argument("config", metavar="CONFIG", help="a TOML file, or a preset's name")
             parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-            parser.add_argument(
-                "--cpus", type=_amount, default=0.0, metavar="N", help="processors that the job reserves (default: 0)"
-            )
-            parser.add_argument(
-                "--gpus", type=_amount, default=0.0, metavar="N", help="GPUs that the job reserves (default: 0)"
-            )
         if name in ("submit", "follow"):
             parser.add_argument("--detach", action="store_true", help="follow in the background and return")
-        if name == "token":
-            parser.add_argument("--remove", action="store_true", help="remove the one that is kept")
         if name in ("status", "logs", "stop"):
             parser.add_argument("job", metavar="JOB", nargs="?" if name == "status" else None, help="a job's id")
+        if (add := _OPTIONS.get(name)) is not None:
+            add(parser)
+
+
+def _add_add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="the dashboard's address, as http://host:8265")
+    parser.add_argument(
+        "--python", default="python", metavar="COMMAND",
+        help="starts an interpreter there that has seirenes (default: python)",
+    )  # fmt: skip
+    parser.add_argument("--root", default="", metavar="FOLDER", help="the folder of runs there, which all nodes share")
+
+
+def _add_token_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--remove", action="store_true", help="remove the one that is kept")
+
+
+def _add_submit_options(parser: argparse.ArgumentParser) -> None:
+    for name, what in (("cpus", "processors"), ("gpus", "GPUs")):
+        help_ = f"{what} that the job reserves (default: 0)"
+        parser.add_argument(f"--{name}", type=_amount, default=0.0, metavar="N", help=help_)
+
+
+def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="in place of all", metavar="KIND")
+    parser.add_argument("--list", action="store_true", help="print what there is, and fetch nothing")
+
+
+def _add_script_options(parser: argparse.ArgumentParser) -> None:
+    given = Resources()
+    parser.add_argument("--for", dest="kind", type=ScriptKind, choices=list(ScriptKind), required=True)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file (default: standard output)")
+    for name, what in (("gpus", "GPUs"), ("cpus", "processors"), ("hours", "hours, for slurm")):
+        value = getattr(given, name)
+        parser.add_argument(f"--{name}", type=_count, default=value, metavar="N", help=f"{what} (default: {value})")
+    parser.add_argument(
+        "--accelerator", default=given.accelerator, metavar="NAME", help="the GPU's name, for skypilot (default: A100)"
+    )
+    parser.add_argument("--cluster", metavar="NAME", help="a saved cluster, for ray: address, interpreter and folder")
+
+
+_OPTIONS = {
+    "add": _add_add_options, "token": _add_token_options, "submit": _add_submit_options, "fetch": _add_fetch_options,
+    "script": _add_script_options,
+}  # fmt: skip
 
 
 def cluster(options: argparse.Namespace) -> int:
@@ -125,6 +159,8 @@ def _run_job(options: argparse.Namespace) -> int:
                 say(stop_job(ClusterClient(find_cluster(options.name)), options.job))
         case "submit":
             config = load_config(config_file(options.config), options.overrides)
+            for warning in submit_warnings(config):
+                ERR.print(f"Warning: {warning}", markup=False, highlight=False, soft_wrap=True)
             paths = submit(find_cluster(options.name), config, cpus=options.cpus, gpus=options.gpus)
             RunRepository().remember(paths)
             say(f"Submitted {paths.run_id} to {options.name}.")
@@ -133,6 +169,8 @@ def _run_job(options: argparse.Namespace) -> int:
             return _follow(find_run(options.run), options.detach)
         case "fetch":
             return _fetch(find_run(options.run), options)
+        case "script":
+            return _script(options)
     return 0
 
 
@@ -153,6 +191,29 @@ def _follow(paths: RunPaths, detach: bool) -> int:
     except KeyboardInterrupt:
         say(f"The run goes on, and is followed. Stop it: seirenes stop {call_name(paths)}")
         return 130
+
+
+def _script(options: argparse.Namespace) -> int:
+    config = load_config(config_file(options.config), options.overrides)
+    resources = Resources(options.gpus, options.cpus, options.hours, options.accelerator)
+    text = make_script(config, options.kind, resources, find_cluster(options.cluster) if options.cluster else None)
+    for warning in submit_warnings(config):
+        ERR.print(f"Warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    if options.output is None:
+        print(text, end="")
+        return 0
+    if options.output.exists():
+        raise UserError(f"{options.output} is there already. Name another file.")
+    write_whole(options.output, text)
+    say(f"Wrote {options.output}.")
+    return 0
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 100_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of them: give 0 or more")
+    return value
 
 
 def _fetch(paths: RunPaths, options: argparse.Namespace) -> int:

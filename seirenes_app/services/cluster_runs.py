@@ -125,7 +125,8 @@ def client_of(link: ClusterLink) -> ClusterClient:
     return ClusterClient(find_cluster(link.cluster))
 
 
-def _entry(python: str, verb: str, run_id: str, root: str, *more: str) -> str:
+def job_entry(python: str, verb: str, run_id: str, root: str, *more: str) -> str:
+    """The line that a job runs: a command of `training.cluster_job` for one run."""
     words = [*shlex.split(python), "-m", "training.cluster_job", verb, run_id, *(["--root", root] if root else [])]
     return shlex.join([*words, *more])
 
@@ -181,7 +182,7 @@ def _submit(client: ClusterClient, paths: RunPaths, link: ClusterLink) -> Cluste
         more["entrypoint_num_gpus"] = link.gpus
     client.submit(
         link.job,
-        _entry(link.python, "run", link.run_id, link.root),
+        job_entry(link.python, "run", link.run_id, link.root),
         runtime_env={"env_vars": {CONFIG_VARIABLE: read_text(paths.config)}},
         metadata={RUN_KEY: link.run_id, "seirenes_root": link.root, "seirenes_python": link.python},
         **more,
@@ -388,7 +389,7 @@ class Follower:
         more = True
         while more:
             before, link = self.seq, self.link
-            entry = _entry(link.python, "events", link.run_id, link.root, "--after", str(self.seq))
+            entry = job_entry(link.python, "events", link.run_id, link.root, "--after", str(self.seq))
             lines = run_job(self.client, entry)
             self._append(lines)
             more = f"{END}{MORE}" in lines and self.seq > before
@@ -443,7 +444,7 @@ class Follower:
                     self._stop_at = time.monotonic()
             if job.status != "PENDING":
                 link = self.link
-                entry = _entry(link.python, "command", link.run_id, link.root, command.kind)
+                entry = job_entry(link.python, "command", link.run_id, link.root, command.kind)
                 self.client.submit(f"{link.job}-{command.id[:8]}", entry)
             self._asked.pop(0)
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
@@ -510,7 +511,7 @@ def stop_job(
     if run_id and job.status == "RUNNING":
         python, root = job.metadata.get("seirenes_python", "python"), job.metadata.get("seirenes_root", "")
         with suppress(ClusterError):
-            run_job(client, _entry(python, "command", run_id, root, CommandKind.STOP), cancelled, marked=False)
+            run_job(client, job_entry(python, "command", run_id, root, CommandKind.STOP), cancelled, marked=False)
             until = time.monotonic() + grace_s
             while time.monotonic() < until and not cancelled():
                 if client.job(id_).status in ENDED:
@@ -569,7 +570,7 @@ def remote_files(
 ) -> list[RemoteFile]:  # fmt: skip
     """What can be fetched, of these kinds."""
     link = _linked(paths)
-    lines = run_job(client or client_of(link), _entry(link.python, "list", link.run_id, link.root), cancelled)
+    lines = run_job(client or client_of(link), job_entry(link.python, "list", link.run_id, link.root), cancelled)
     found = []
     for line in lines:
         if not line.startswith(FILE):
@@ -664,7 +665,7 @@ def _fetch_file(paths: RunPaths, file: RemoteFile, client: ClusterClient, cancel
     offset = part.stat().st_size if part.exists() else 0
     while offset < file.size:
         options = ("--offset", str(offset), "--size", str(chunk), "--sha256", file.sha256)
-        lines = run_job(client, _entry(link.python, "read", link.run_id, link.root, file.path, *options), cancelled)
+        lines = run_job(client, job_entry(link.python, "read", link.run_id, link.root, file.path, *options), cancelled)
         try:
             pieces = [base64.b64decode(line[len(DATA) :], validate=True) for line in lines if line.startswith(DATA)]
         except binascii.Error:
