@@ -1,9 +1,9 @@
 """The Robustness page on a run of 200 checkpoints × 5 conditions: how long another run takes to be charted, and how long
 the window's thread was held up meanwhile.
 
-    python tests/bench/bench_robustness_ui.py [--checkpoints 200] [--problems 200] [--size 1920x1080]
+    python tests/bench/bench_robustness_ui.py [--checkpoints 200] [--problems 100] [--size 1920x1080]
 
-It writes two such runs (some 2 000 rows a checkpoint), opens them for the first time, and changes between them: the
+It writes two such runs (1,000 rows a checkpoint), opens them for the first time, and changes between them: the
 goals are 300 ms until the last chart in view is drawn, and no stall beyond 50 ms that is not one chart's draw.
 """
 
@@ -192,7 +192,7 @@ def main() -> None:
     """Make the runs, take the tour, print the worst."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", type=int, default=200)
-    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--size", default="1920x1080")
     options = parser.parse_args()
     app = QApplication.instance() or QApplication(sys.argv[:1])
