@@ -112,6 +112,14 @@ def print_template_notes(models: Iterable[str | Path]) -> None:
 # ---------------------------------------------------------------------- what endpoints cost
 
 
+def add_exact_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--exact", action="store_true",
+        help="GGUF files answer one prompt at a time: a greedy answer is then the same whatever is computed beside it, "
+        "and the same from `seirenes serve`. Slower",
+    )  # fmt: skip
+
+
 def add_spending_options(parser: argparse._ActionsContainer) -> None:
     """`--max-requests`, `--max-cost` and `--yes`. For `read_limits` and `confirm_cost`."""
     parser.add_argument(

@@ -18,6 +18,7 @@ from seirenes_app.cli.common import (
     OUT,
     RECORDED,
     ProgressLine,
+    add_exact_option,
     add_prompts_option,
     add_spending_options,
     call_name,
@@ -301,6 +302,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument(
         "--max-tokens", type=_positive, metavar="N", help="of a solution; default: by prompts and model"
     )
+    add_exact_option(evaluate)
     add_prompts_option(evaluate)
     evaluate.add_argument("--hints-from", metavar="MODEL", help="hints by this model's Adversary, on held-out problems")
     evaluate.add_argument("--rows", type=Path, metavar="FILE", help="also write the raw rows to this JSONL file")
@@ -402,7 +404,7 @@ def _plan(options: argparse.Namespace) -> EvalPlan:
         targets, suites, conditions=options.conditions, samples=options.samples, temperature=options.temperature,
         seed=options.seed, max_tokens=options.max_tokens, writers=writers,
         writing=Writing(options.seed, max_tokens=evaluations.suggested_hint_tokens([writer])) if writer else None,
-        budget=read_limits(options),
+        budget=read_limits(options), exact=options.exact,
     )  # fmt: skip
 
 

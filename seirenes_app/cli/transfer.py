@@ -17,6 +17,7 @@ from rich.text import Text
 from seirenes_app.cli.common import (
     ERR,
     OUT,
+    add_exact_option,
     add_prompts_option,
     add_spending_options,
     print_table,
@@ -59,6 +60,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     transfer.add_argument("--temperature", type=float, metavar="T", help="default: 0 with one sample, 1 with several")
     transfer.add_argument("--seed", type=int, default=evaluations.SEED)
     transfer.add_argument("--max-tokens", type=int, metavar="N", help="of a solution; default: by prompts and models")
+    add_exact_option(transfer)
     add_spending_options(transfer)
     add_prompts_option(transfer)
     transfer.add_argument("--again", action="store_true", help="ask again, though the same was measured before")
@@ -94,7 +96,7 @@ def _request(options: argparse.Namespace) -> TransferRequest:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
     return TransferRequest(
         options.hints, split_names(options.models), options.problems, options.samples, options.temperature,
-        options.seed, options.max_tokens, read_prompts(options), read_limits(options),
+        options.seed, options.max_tokens, read_prompts(options), read_limits(options), options.exact,
     )  # fmt: skip
 
 

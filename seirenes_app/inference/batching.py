@@ -29,7 +29,7 @@ from seirenes_app.inference.protocol import (
     SampleRequest,
 )
 from seirenes_app.inference.sampling import REPETITION_WINDOW, BadLogits, FloatArray, draw, stream_of
-from seirenes_app.inference.session import Session
+from seirenes_app.inference.session import Session, common_length
 
 CHUNK_S = 0.03  # text is gathered for this long; the first of it goes at once
 PROGRESS_S = 0.25  # a batch reports this often
@@ -123,6 +123,7 @@ class Sampler:
         self._session, self._model, self._emit = session, session.model, emit
         self._id, self._streams = request.id, isinstance(request, SampleRequest)
         requests = (request,) if isinstance(request, SampleRequest) else request.requests
+        self._exact = isinstance(request, BatchRequest) and request.exact
         self._settings = requests[0]
         # Whether text is wanted token by token.
         self._spells = self._streams or any(self._stops(each) for each in requests)
@@ -151,16 +152,16 @@ class Sampler:
                 for index in range(first, first + request.n):
                     self._end(_Row(prompt, index, 0, _GREEDY, Detokenizer()), Finish.TOO_LONG)
             first += request.n
-        common = [_common(a.tokens, b.tokens) for a, b in zip(prompts, prompts[1:], strict=False)]
+        common = [common_length(a.tokens, b.tokens) for a, b in zip(prompts, prompts[1:], strict=False)]
         for prompt, before, after in zip(prompts, [0, *common], [*common, 0], strict=False):
             shared = min(max(before, after), len(prompt.tokens) - 1)
-            whole = prompt.request.n > 1 or len(prompts) == 1
+            whole = self._exact or prompt.request.n > 1 or len(prompts) == 1
             prompt.shared = len(prompt.tokens) if whole else shared if shared >= _SHARED_TOKENS else 0
         return prompts
 
     def _n_rows(self) -> int:
         """Rows at once: as many as the cache holds if every sample becomes as long as it may."""
-        wanted = min(self._session.max_rows, sum(p.request.n for p in self._prompts))
+        wanted = min(1 if self._exact else self._session.max_rows, sum(p.request.n for p in self._prompts))
         if not wanted or not self._session.shared_cells:
             return wanted
         alone = len(self._prompts) == 1
@@ -234,7 +235,7 @@ class Sampler:
     def _hold(self, prompt: _Prompt) -> None:
         """Let sequence 0 hold what the prompt shares."""
         whole = prompt.shared == len(prompt.tokens)
-        self._kept += self._session.prefill(prompt.tokens[: prompt.shared], wanted=int(whole))
+        self._kept += self._session.prefill(prompt.tokens[: prompt.shared], wanted=int(whole), loose=not whole)
         if whole:
             prompt.logits = self._model.logits([0]).copy()
 
@@ -385,11 +386,3 @@ class Sampler:
                 self._end(_Row(prompt, prompt.first + number, 0, _GREEDY, Detokenizer()), Finish.CANCELLED)
         self._rows, self._next = [], len(self._prompts)
         self._session.forget()
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two prompts begin with alike."""
-    for place, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
-            return place
-    return min(len(first), len(second))

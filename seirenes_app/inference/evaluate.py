@@ -43,7 +43,7 @@ class ClientEngine:
     def __init__(self, account: str = "") -> None:
         self._account = account
         self._model: WorkerModel | EndpointModel | None = None
-        self._sampled = False
+        self._sampled = self._exact = False
 
     @property
     def remote(self) -> Remote | None:
@@ -65,7 +65,7 @@ class ClientEngine:
     def open(self, target: Target, plan: EvalPlan, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Open a model in place of the last one."""
         self.close()
-        self._sampled = plan.temperature > 0
+        self._sampled, self._exact = plan.temperature > 0, plan.exact
         if target.kind is TargetKind.ENDPOINT:
             endpoint = find_endpoint(target.path)
             self._model = EndpointModel(endpoint, budget=budget_for(endpoint, plan.budget), account=self._account)
@@ -77,7 +77,7 @@ class ClientEngine:
         """The completions of a chunk; a worker's are the same whatever was solved before."""
         assert self._model is not None
         asked = CompletionSpec(
-            spec.samples, spec.max_tokens, spec.temperature, spec.seed, spec.sampling, spec.variables
+            spec.samples, spec.max_tokens, spec.temperature, spec.seed, spec.sampling, spec.variables, exact=self._exact
         )
         try:
             found = self._model.complete(chats, asked, spec.progress, spec.cancelled)

@@ -19,6 +19,10 @@ from seirenes_app.inference.sampling import FloatArray
 from training.core.chat_template import is_markup, is_reasoning_tag
 
 BATCH_TOKENS = 512
+BLOCK_TOKENS = 32
+"""Tokens that are computed together. From 64 tokens of one sequence on, llama.cpp's attention on a CPU takes another
+kernel, which rounds differently: below that, how a prompt is cut does not matter to it. Larger blocks are not faster.
+"""
 OUTPUT_ROWS = 64
 _WARNING, _ERROR = 3, 4
 # Of a cache for many samples at once, each of which stays within what the model was trained on.
@@ -212,7 +216,7 @@ class LlamaModel(Vocabulary):
         equal part and shared beginnings are copied. Raises an `EngineError` when memory is short."""
         params = llama.llama_context_default_params()
         params.n_ctx, params.n_seq_max = n_cells, n_seqs
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
+        params.n_batch, params.n_ubatch = BATCH_TOKENS, BLOCK_TOKENS
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = shared
         # Rows of logits in one decode: room for those that are asked for, not for every token of a batch.

@@ -66,7 +66,9 @@ class CompletionSpec:
     """How chats are completed: `samples` of each, of at most `max_tokens` tokens. `temperature` 0 is greedy.
 
     A sample's random numbers are those of `seed`, its chat and its number; an endpoint that takes no seed has its own.
-    `sampling` acts beside the temperature; its own temperature is not read. `variables` go to the chat template.
+    `exact`: a model file completes one chat at a time, so that no completion depends on rounding beside others; how an
+    endpoint computes is the server's business. `sampling` acts beside the temperature; its own temperature is not read.
+    `variables` go to the chat template.
     """
 
     samples: int = 1
@@ -77,6 +79,7 @@ class CompletionSpec:
     variables: Mapping[str, Any] = field(default_factory=dict)
     logprobs: bool = False
     """Whether `Completion.logprob_mean` is wanted."""
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class WorkerModel:
         requests = [_request(chat, spec, place) for place, chat in enumerate(chats)]
         bounds = [len(chats) * part // len(self._clients) for part in range(len(self._clients) + 1)]
         batches = [
-            _Batch(client, requests[start:stop])
+            _Batch(client, requests[start:stop], spec.exact)
             for client, start, stop in zip(self._clients, bounds, bounds[1:], strict=False)
             if start < stop
         ]
@@ -240,9 +243,9 @@ class WorkerModel:
 class _Batch:
     """What one worker was asked, and how far it is; its events come on the client's thread."""
 
-    def __init__(self, client: WorkerClient, requests: Sequence[SampleRequest]) -> None:
+    def __init__(self, client: WorkerClient, requests: Sequence[SampleRequest], exact: bool) -> None:
         self.samples = self.tokens = 0
-        self.pending = client.send(BatchRequest(requests=tuple(requests)), self._take)
+        self.pending = client.send(BatchRequest(requests=tuple(requests), exact=exact), self._take)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Progress):

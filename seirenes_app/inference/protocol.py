@@ -130,10 +130,12 @@ class BatchRequest(_Message, frozen=True):
     Samples are numbered through all requests in their order, and their text is not streamed. Log-probabilities are 0
     unless `logprobs` asks for them. A prompt that does not
     fit ends its samples as `Finish.TOO_LONG`; the others go on. Equal batches have equal results on one machine; beside
-    other prompts rounding differs, so a near tie between two tokens may fall the other way.
+    other prompts rounding differs, so a near tie between two tokens may fall the other way. `exact`: one sample at a
+    time, each as if it were the only one, and as `seirenes serve` computes it.
     """
 
     requests: tuple[SampleRequest, ...]
+    exact: bool = False
 
     def __post_init__(self) -> None:
         _check(bool(self.requests), "a batch needs at least one request")

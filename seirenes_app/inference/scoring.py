@@ -53,7 +53,7 @@ def _logprobs(
     found: list[tuple[float, tuple[Alternative, ...]]] = []
     for start in range(0, len(completion), step):
         chosen = completion[start : start + step]
-        session.prefill(tokens[: begin + start + len(chosen)], wanted=len(chosen))
+        session.prefill(tokens[: begin + start + len(chosen)], wanted=len(chosen), loose=start > 0)
         logprobs_RV = np.maximum(log_softmax(session.model.logits(range(len(chosen)))), _FLOOR)
         values = logprobs_RV[np.arange(len(chosen)), chosen].tolist()
         found += zip(values, _best(session, logprobs_RV, top_k), strict=True)

@@ -3,9 +3,11 @@
 `python -m seirenes_app.inference.serve` reads a `ServeSpec` from standard input and writes `ServerLine`s. It ends on
 SIGTERM, and when its standard input ends unless it is to be kept.
 
-Three things differ from that server by itself. A chat becomes the tokens that the worker makes of it. What a request
-leaves out is neutral: temperature and top-p 1, no top-k, min-p or repetition penalty, a random seed. What it would
-ignore in silence (several choices, tools, a response format, images) is refused. An answer whose client has left ends.
+Five things differ from that server by itself. A chat becomes the tokens that the worker makes of it. They are computed
+in the worker's blocks, kept from the chat before or not: an answer does not depend on what was asked earlier. What a
+request leaves out is neutral: temperature and top-p 1, no top-k, min-p or repetition penalty, a random seed. What it
+would ignore in silence (several choices, tools, a response format, images) is refused. An answer whose client has left
+ends.
 """
 
 from __future__ import annotations
@@ -36,7 +38,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from seirenes_app.inference.chat_prompts import ChatPrompts
-from seirenes_app.inference.llama_bindings import BATCH_TOKENS, EngineError, Vocabulary, last_complaint, start_llama
+from seirenes_app.inference.llama_bindings import (
+    BATCH_TOKENS,
+    BLOCK_TOKENS,
+    EngineError,
+    Vocabulary,
+    last_complaint,
+    start_llama,
+)
 from seirenes_app.inference.models import GgufFacts, describe_gguf
 from seirenes_app.inference.server_record import (
     Failure,
@@ -49,7 +58,7 @@ from seirenes_app.inference.server_record import (
     remove_record,
     write_record,
 )
-from seirenes_app.inference.session import USUAL_CONTEXT, usual_threads
+from seirenes_app.inference.session import USUAL_CONTEXT, common_length, usual_threads, whole_blocks
 from training.errors import UserError
 
 LOGPROBS_BYTES = 256 << 20
@@ -217,6 +226,7 @@ class ChatHandler:
     """Answers a chat with the worker's prompt and the worker's ends of a turn."""
 
     def __init__(self, llama: Llama, path: Path) -> None:
+        self._held: list[int] = []  # what the cache begins with, in whole blocks of a prompt
         self._vocabulary = Vocabulary(llama.model, path)
         self.prompts = ChatPrompts(self._vocabulary)
         llama.tokenizer_ = _Tokenizer(llama, self._vocabulary)
@@ -224,6 +234,19 @@ class ChatHandler:
     def tokens(self, messages: list[dict[str, str]], variables: Mapping[str, Any]) -> list[int]:
         """The prompt of a chat. Raises a `UserError` where the template refuses it."""
         return self.prompts.tokenize(self.prompts.render(messages, variables))
+
+    def _prefill(self, llama: Llama, prompt: list[int]) -> None:
+        """Compute a prompt up to its last token, as `Session.prefill` does. The library would go on after whatever the
+        cache has of it, answers too, and where a prompt is cut decides how llama.cpp rounds."""
+        before = prompt[:-1]
+        if len(prompt) >= llama.n_ctx():
+            return  # it is refused
+        # A text that was completed as it stands took the place of a chat.
+        held = self._held[: common_length(self._held, llama.input_ids[: llama.n_tokens].tolist())]
+        llama.n_tokens = whole_blocks(common_length(held, before))
+        self._held = []
+        llama.eval(before[llama.n_tokens :])
+        self._held = before[: whole_blocks(len(before))]
 
     def __call__(
         self, *, llama: Llama, messages: list[dict[str, str]], stop: str | list[str] | None = None,
@@ -237,6 +260,7 @@ class ChatHandler:
         given = [stop] if isinstance(stop, str) else list(stop or ())
         taken = {k: v for k, v in settings.items() if k not in ("functions", "function_call", "tools", "tool_choice")}
         taken.pop("response_format", None)
+        self._prefill(llama, prompt)
         found = llama.create_completion(
             prompt=prompt, stop=[*given, *self.prompts.template.stops], stream=stream,
             logprobs=(top_logprobs or 0) if logprobs else None,
@@ -332,8 +356,8 @@ def _load(spec: ServeSpec) -> tuple[Any, ModelSettings, ChatHandler]:
     model = ModelSettings(
         model=spec.model, model_alias=spec.alias, n_ctx=n_ctx, n_threads=threads, n_threads_batch=threads,
         n_batch=min(BATCH_TOKENS, n_ctx), logits_all=small if spec.logprobs is None else spec.logprobs, verbose=False,
-        # As the worker, whose context takes it by itself. What is left is rounding.
-        flash_attn=True,
+        # As the worker, whose context takes it by itself.
+        flash_attn=True, n_ubatch=BLOCK_TOKENS,
     )  # fmt: skip
     # A request at work is never cut short by the next one.
     server = ServerSettings(

@@ -11,7 +11,14 @@ from typing import Any
 import psutil
 
 from seirenes_app.inference.chat_prompts import ChatPrompts
-from seirenes_app.inference.llama_bindings import BATCH_TOKENS, Aborted, CancelFlag, EngineError, LlamaModel
+from seirenes_app.inference.llama_bindings import (
+    BATCH_TOKENS,
+    BLOCK_TOKENS,
+    Aborted,
+    CancelFlag,
+    EngineError,
+    LlamaModel,
+)
 from seirenes_app.inference.models import check_adapter, describe_gguf
 from seirenes_app.inference.protocol import (
     SMALL_PARAMS,
@@ -48,6 +55,7 @@ class Session:
         self.cancel = cancel
         self._lora: str | None = None
         self._held: list[int] = []
+        self._reusable = 0  # of those, the first that were computed in whole blocks
         self.model = LlamaModel(path, cancel, on_progress)
         try:
             self._settle(request)
@@ -120,7 +128,7 @@ class Session:
 
     def forget(self) -> None:
         """Empty the cache: after an abort or a bug nobody knows what it holds."""
-        self._held = []
+        self._held, self._reusable = [], 0
         self.model.clear()
 
     def prompt_tokens(self, request: SampleRequest | ScoreRequest) -> list[int]:
@@ -150,18 +158,24 @@ class Session:
         except UserError as error:
             raise EngineError(ErrorKind.BAD_REQUEST, str(error)) from error
 
-    def prefill(self, tokens: Sequence[int], wanted: int = 1) -> int:
+    def prefill(self, tokens: Sequence[int], wanted: int = 1, *, loose: bool = False) -> int:
         """Let sequence 0 hold exactly `tokens`, the last `wanted` with logits. Returns how many it held already. Other
-        sequences stay."""
-        before, kept = len(tokens) - wanted, 0
-        for held, new in zip(self._held, tokens[:before], strict=False):
-            if held != new:
-                break
-            kept += 1
+        sequences stay.
+
+        Whole blocks are kept and nothing else, so that each token is computed beside the same ones whatever was held.
+        `loose` keeps all that is equal: less to compute, and rounding depends on what was held.
+        """
+        before = len(tokens) - wanted
+        if loose:
+            kept = common_length(self._held, tokens[:before])
+            reusable = min(self._reusable, whole_blocks(kept))
+        else:
+            kept = whole_blocks(common_length(self._held[: self._reusable], tokens[:before]))
+            reusable = whole_blocks(before)
         if kept == 0 or not self.model.drop(0, kept):
             kept = 0
             self.model.drop(0)
-        self._held, at = list(tokens[:kept]), kept
+        self._held, self._reusable, at = list(tokens[:kept]), reusable, kept
         for end in (*range(kept + BATCH_TOKENS, before, BATCH_TOKENS), before, len(tokens)):
             if self.cancel:
                 raise Aborted
@@ -181,6 +195,19 @@ class Session:
                 "Shorten the text, or load the model with a longer context."
                 if self.n_ctx < self.model.n_ctx_train else "Shorten the text: the model was trained on no more.",
             )  # fmt: skip
+
+
+def whole_blocks(n_tokens: int) -> int:
+    """The most of the first tokens that are whole blocks."""
+    return n_tokens - n_tokens % BLOCK_TOKENS
+
+
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    for place, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return place
+    return min(len(first), len(second))
 
 
 def usual_threads() -> int:

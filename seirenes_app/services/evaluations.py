@@ -218,6 +218,7 @@ def plan_evaluation(
     writing: Writing | None = None,
     writers: Sequence[Target] = (),
     budget: SpendLimits = NO_LIMITS,
+    exact: bool = False,
 ) -> EvalPlan:
     """A plan. `temperature` None is that of the prompts; where they set none, greedy for one sample, and 1 for several.
     `max_tokens` None is what suits the targets. Equal names get a number."""
@@ -241,6 +242,7 @@ def plan_evaluation(
         writing=writing,
         writers=tuple(writers),
         budget=budget,
+        exact=exact,
     )
 
 

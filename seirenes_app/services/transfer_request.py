@@ -54,6 +54,8 @@ class TransferRequest:
     max_tokens: int | None = None
     prompts: PromptProfile | None = None
     budget: SpendLimits = SpendLimits()
+    exact: bool = False
+    """Whether GGUF files answer one prompt at a time."""
 
 
 def plan_transfer(request: TransferRequest, suites: SuiteRepository | None = None) -> EvalPlan:
@@ -66,6 +68,7 @@ def plan_transfer(request: TransferRequest, suites: SuiteRepository | None = Non
     plan = plan_evaluation(
         targets, [suite], conditions=CONDITIONS, samples=request.samples, temperature=request.temperature,
         seed=request.seed, max_tokens=request.max_tokens, title=f"transfer of {suite.name}",
+        exact=request.exact,
     )  # fmt: skip
     return replace(plan, budget=request.budget)
 

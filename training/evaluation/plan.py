@@ -106,7 +106,8 @@ class EvalPlan:
     sample is refused.
 
     `chunk_items` is how many items of a suite one chunk takes. `writers` are models that write hints and solve
-    nothing. `threads` 0 and `device` 'auto' are decided at the first launch and kept for every later one.
+    nothing. `exact`: a GGUF file answers one prompt at a time, so that no answer depends on rounding beside others.
+    `threads` 0 and `device` 'auto' are decided at the first launch and kept for every later one.
     """
 
     targets: tuple[Target, ...]
@@ -124,6 +125,7 @@ class EvalPlan:
     device: str = "auto"
     threads: int = 0
     budget: SpendLimits = NO_LIMITS
+    exact: bool = False
 
     def __post_init__(self) -> None:
         _demand(bool(self.targets), "it has no target")

@@ -220,7 +220,8 @@ def _track(paths: EvalDir, plan: EvalPlan, suite: SuiteRef, run: str, targets: l
 def asking(plan: EvalPlan) -> str:
     how = "greedy" if plan.temperature == 0 else f"temperature {plan.temperature:g}"
     plural = "" if plan.samples == 1 else "s"
-    return f"{how}, {plan.samples} sample{plural} a prompt, at most {plan.max_tokens} tokens"
+    alone = ", one prompt at a time" if plan.exact else ""
+    return f"{how}, {plan.samples} sample{plural} a prompt, at most {plan.max_tokens} tokens{alone}"
 
 
 def folder_stamp(root: Path) -> tuple[Any, ...]:
