@@ -2,9 +2,10 @@
 
     python tests/bench/bench_transfer.py [--problems 8] [--max-tokens 48] [--model FILE.gguf] [--long]
 
-Needs the `smollm2` extra, or `--model`; says so where it is absent. Both paths answer the same problems clean, hinted and with a placebo, the file with `--exact`. Prints how many texts and
-answers of both are equal to the letter, the figures of each and whether all are equal, and the seconds of each path.
-The model is asked for one calculation; `--long` asks it as an evaluation does, for reasoning step by step.
+Needs the `smollm2` extra, or `--model`; says so where it is absent. Both paths answer the same problems clean, hinted and
+with a placebo, the file with `--exact`. Prints the figures of each, and how many texts, answers and figures of both are
+equal; the exit code is 1 where some are not. The model is asked for one calculation; `--long` asks it as an evaluation
+does, for reasoning step by step.
 """
 
 import argparse
