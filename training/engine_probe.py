@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from training.endpoints import server_key
 from training.errors import UserError
 
-CONNECT_S = 6.0
+CONNECT_S = 5.0
 """Within which a server must answer what it serves."""
 MAX_ANSWER_BYTES = 1 << 20
 T = TypeVar("T")
