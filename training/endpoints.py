@@ -408,7 +408,8 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What a batch will cost: usually, and at most (retries aside). Costs are None without a price."""
+    """What a batch will cost: usually, and at most (retries aside). Costs are None without a price. Of the `requests`,
+    `free` ones go to a server of this machine that has no price."""
 
     requests: int
     tokens: int
@@ -416,6 +417,7 @@ class CostEstimate:
     at_most: float | None
     tokens_at_most: int
     currency: str = ""
+    free: int = 0
 
 
 def estimate(
@@ -433,6 +435,7 @@ def estimate(
         None if price is None else requests * price.cost(most_prompt, max_tokens),
         math.ceil(requests * (most_prompt + max_tokens)),
         price.currency if price else "",
+        requests if price is None and endpoint.is_local else 0,
     )
 
 

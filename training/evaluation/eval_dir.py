@@ -18,6 +18,7 @@ from training.evaluation.plan import FROZEN, EvalPlan, SuiteRef, plan_from_json,
 from training.evaluation.store import PromptText, StoredItem
 from training.evaluation.suites.builder import SuiteItem, frozen_suite, frozen_suite_of
 from training.evaluation.suites.io import MANIFEST, read_suite
+from training.model_names import locate_model
 from training.runs.files import check_database_path, explained, make_folder, open_regular, read_text, write_whole
 from training.runs.paths import FileAt, RunPaths
 
@@ -132,7 +133,8 @@ def stored_item(item: SuiteItem, refused: frozenset[tuple[str, str]] = frozenset
 
 
 def fingerprint(path: Path) -> str:
-    """A model's proof, 16 hex digits: names and sizes of its files, and samples of their bytes.
+    """A model's proof, 16 hex digits: names and sizes of its files, and samples of their bytes. That of an adapter is
+    followed by a plus sign and its base model's, where that is on this machine.
 
     At most 64 pieces of 64 KiB of each file are read, so that a large model costs milliseconds. A UserError for none.
     """
@@ -151,7 +153,25 @@ def fingerprint(path: Path) -> str:
                     digest.update(opened.read(_BLOCK))
     except OSError as error:
         raise UserError(f"The model {path} cannot be read ({error}). Put it back, or choose another.") from error
-    return digest.hexdigest()[:16]
+    own, base = digest.hexdigest()[:16], _base_of(path)
+    return own if base is None else f"{own}+{fingerprint(base)}"
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Whether two fingerprints are of one model. Version 0.1 left out an adapter's base: then the adapter decides."""
+    (own, _, base), (other_own, _, other_base) = one.partition("+"), other.partition("+")
+    return own == other_own and (not base or not other_base or base == other_base)
+
+
+def _base_of(folder: Path) -> Path | None:
+    """The model that the adapter in a folder was trained on; None for no adapter, and for a base that is not here,
+    which whoever opens the adapter reports."""
+    try:
+        config = json.loads(read_text(folder / "adapter_config.json"))
+        base = locate_model(config["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+        return None
+    return None if (base / "adapter_config.json").is_file() else base
 
 
 def _sampled(size: int) -> list[int]:

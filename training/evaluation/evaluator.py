@@ -31,7 +31,7 @@ from training.core.types import Condition, Hint, HintType, Outcome, Problem
 from training.endpoints import Meter
 from training.environment import LLAMA_CPP, TORCH, describe_machine, versions
 from training.errors import UserError
-from training.evaluation.eval_dir import EvalDir, OpenSuite, is_written, open_suite, read_plan
+from training.evaluation.eval_dir import EvalDir, OpenSuite, is_same_model, is_written, open_suite, read_plan
 from training.evaluation.grader import grade
 from training.evaluation.plan import (
     USUAL_HINTS,
@@ -283,7 +283,7 @@ class Session:
         """Load a model. A UserError unless it is there, and is the one of the plan and of the first launch."""
         now, key = self.engine.identify(target), f"fingerprint/{target.name}"
         known = target.fingerprint or self.store.meta(key)
-        if known and known != now:
+        if known and not is_same_model(known, now):
             raise UserError(
                 f"The model {target.path} is not the one that this evaluation began with: it was changed or trained "
                 "since. Put the old one back, or start a new evaluation."

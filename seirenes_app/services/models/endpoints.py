@@ -191,20 +191,23 @@ def estimate_text(found: CostEstimate) -> str:
 
 
 def total_estimate(found: Sequence[CostEstimate]) -> CostEstimate | None:
-    """Of several pieces of work; without a cost where one has no price or another currency. None for no work."""
+    """Of several pieces of work; without a cost where one that may cost something has no price or another currency.
+    None for no work."""
     if not found:
         return None
-    same = all(e.cost is not None and e.at_most is not None and e.currency == found[0].currency for e in found)
+    paid = [e for e in found if not e.free]
+    currencies = {e.currency if e.cost is not None and e.at_most is not None else None for e in paid}
+    same = len(currencies) == 1 and None not in currencies
     return CostEstimate(
         sum(e.requests for e in found), sum(e.tokens for e in found),
         sum(e.cost or 0.0 for e in found) if same else None, sum(e.at_most or 0.0 for e in found) if same else None,
-        sum(e.tokens_at_most for e in found), found[0].currency if same else "",
+        sum(e.tokens_at_most for e in found), paid[0].currency if same else "", sum(e.free for e in found),
     )  # fmt: skip
 
 
 def must_ask(found: CostEstimate, settings: Settings) -> bool:
     """Whether the person is asked before the work starts: its cost, or its requests without a price, are above the
-    limit of the settings."""
+    limit of the settings. A server of this machine without a price costs nothing."""
     if found.cost is None:
-        return found.requests > settings.ask_requests
+        return found.requests - found.free > settings.ask_requests
     return (found.cost if found.at_most is None else found.at_most) > settings.ask_cost

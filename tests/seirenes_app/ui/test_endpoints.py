@@ -1,5 +1,6 @@
 """Facts about endpoints in the window: added, keyed, probed, asked, chosen and removed on the Models page."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from helpers.openai_server import FakeServer
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QPushButton
 
-from seirenes_app.services.models.endpoints import EndpointDescription, must_ask, suggest_name
+from seirenes_app.services.models.endpoints import EndpointDescription, must_ask, suggest_name, total_estimate
 from seirenes_app.services.models.inventory import ModelSource, endpoint_entry
 from seirenes_app.store.settings import Settings
 from seirenes_app.ui.controllers.downloads import DownloadMonitor
@@ -27,6 +28,7 @@ from training.endpoints import (
     CostEstimate,
     Endpoint,
     Price,
+    estimate,
     list_endpoints,
     save_endpoint,
     save_server_key,
@@ -378,6 +380,18 @@ def test_work_above_the_limit_is_asked_about_and_below_it_starts_at_once(qtbot, 
     assert again.windowTitle() == "Send 201 requests?"
     again.confirm.click()
     assert started == ["cheap", "local", "unpriced"]
+
+
+def test_nothing_is_asked_for_a_server_of_this_machine_without_a_price():
+    local, remote = Endpoint("here", "http://127.0.0.1:8000/v1", "m"), Endpoint("there", "https://example.org/v1", "m")
+    here, there = estimate(local, 5000, 100, 100, 50), estimate(remote, 150, 100, 100, 50)
+    priced = estimate(replace(remote, price=Price(1.0, 2.0)), 10, 100, 100, 50)
+    assert not must_ask(here, Settings())
+    assert not must_ask(total_estimate([here, there]), Settings())
+    assert must_ask(total_estimate([here, there, there]), Settings())
+    assert total_estimate([here, priced]).cost == priced.cost
+    assert not must_ask(total_estimate([here, priced]), Settings())
+    assert must_ask(total_estimate([here, priced]), Settings(ask_cost=0.0))
 
 
 def test_the_limits_are_the_settings(qtbot):

@@ -8,7 +8,14 @@ from helpers.evals import KINDS, FakeEngine, contents, small_plan, verify
 
 from training.core.types import Condition, Hint, HintType
 from training.errors import UserError
-from training.evaluation.eval_dir import describe_suite, fingerprint, new_evaluation, open_suite, read_plan
+from training.evaluation.eval_dir import (
+    describe_suite,
+    fingerprint,
+    is_same_model,
+    new_evaluation,
+    open_suite,
+    read_plan,
+)
 from training.evaluation.evaluator import run_part
 from training.evaluation.plan import Target, TargetKind, chunk_seed, chunks
 from training.evaluation.status import EvalState, reduce, resolve_eval_status
@@ -185,6 +192,27 @@ def test_a_fingerprint_knows_a_folder_by_its_content_and_not_its_place(tmp_path)
     assert fingerprint(one) != fingerprint(other)
     with pytest.raises(UserError, match="not there"):
         fingerprint(tmp_path / "gone")
+
+
+def test_an_adapter_is_another_model_on_another_base(tmp_path):
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(bytes(100))
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    before = fingerprint(adapter)
+    assert is_same_model(before, fingerprint(adapter))
+    (base / "model.safetensors").write_bytes(bytes(101))
+    assert not is_same_model(before, fingerprint(adapter))
+    # Stored rows of version 0.1 know the adapter alone.
+    assert is_same_model(before.partition("+")[0], fingerprint(adapter))
+    (adapter / "model.safetensors").write_bytes(bytes(101))
+    assert not is_same_model(before.partition("+")[0], fingerprint(adapter))
+
+
+def test_an_adapter_whose_base_is_not_here_has_a_fingerprint(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "gone")}))
+    assert "+" not in fingerprint(tmp_path)
 
 
 # ---------------------------------------------------------------------- suites
