@@ -14,6 +14,7 @@ from seirenes_app.ui.widgets.dialogs import ConfirmDialog
 from seirenes_app.ui.widgets.judge_dialog import JudgeDialog
 from training.core.types import AnswerKind, HintType
 from training.core.validity import JudgeOptions
+from training.endpoints import Endpoint, Price, save_endpoint
 from training.judges import known_measurements
 
 PATIENCE_MS = 120_000
@@ -115,9 +116,10 @@ def test_a_judge_that_is_not_there_cannot_be_used_and_no_judge_always_can(tasks,
     assert chosen == [""]
 
 
-def test_measuring_a_judge_with_many_requests_is_asked_about_first(tasks, qtbot):
+def test_measuring_a_judge_that_costs_much_is_asked_about_first(tasks, qtbot):
     with FakeServer(lambda _: "no") as chat:
-        dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions(f"{chat.address}#m"), "starter")
+        save_endpoint(Endpoint("dear", chat.address, "m", price=Price(100.0, 100.0)))
+        dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions("endpoint:dear"), "starter")
         qtbot.addWidget(dialog)
         dialog.open()
         qtbot.waitUntil(dialog.measure.isEnabled, timeout=PATIENCE_MS)
@@ -125,7 +127,7 @@ def test_measuring_a_judge_with_many_requests_is_asked_about_first(tasks, qtbot)
         dialog.measure.click()
         qtbot.waitUntil(lambda: dialog.findChild(ConfirmDialog) is not None, timeout=PATIENCE_MS)
         asked = dialog.findChild(ConfirmDialog)
-        assert asked.windowTitle() == "Send 300 requests?"
+        assert asked.windowTitle().startswith("Spend up to")
         asked.reject()
         assert not dialog.progress.isVisible()
         assert not chat.requests
