@@ -7,7 +7,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,11 @@ from training.errors import UserError
 
 CONNECT_S = 5.0
 """Within which a server must answer what it serves."""
+NEEDED = (
+    "create_session", "create_model", "forward_backward", "optim_step", "asample", "save_weights", "load_weights",
+    "save_weights_for_sampler", "retrieve_future",
+)  # fmt: skip
+"""Requests of the API without which no run is possible."""
 MAX_ANSWER_BYTES = 1 << 20
 T = TypeVar("T")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -77,15 +82,13 @@ def check_served(url: str, base_model: str, timeout_s: float = CONNECT_S) -> int
     return served[base_model]
 
 
-def check_requests(url: str, known: str, needed: Sequence[str], timeout_s: float = CONNECT_S) -> None:
+def check_requests(url: str, timeout_s: float = CONNECT_S) -> None:
     """An `EngineError` that names the requests that the server does not have, by its answers to another method than
-    theirs: 405 of those that it has, 404 of others. Nothing is concluded of a server that does not say 405 of one that
-    it is `known` to have, or where an answer is missing."""
-    answers = _within(lambda: [_code_of(url.rstrip("/"), name, timeout_s) for name in (known, *needed)], timeout_s)
-    if answers and answers[0] == 405:
-        missing = [name for name, code in zip(needed, answers[1:], strict=True) if code == 404]
-        if missing:
-            raise other_version(url, f"it has no {', '.join(missing)}")
+    theirs: 405 of those that it has, 404 of others. Nothing is concluded where most answers are not 405, or late."""
+    answers = _within(lambda: [_code_of(url.rstrip("/"), name, timeout_s) for name in NEEDED], timeout_s) or []
+    missing = [name for name, code in zip(NEEDED, answers, strict=False) if code == 404]
+    if missing and 2 * answers.count(405) > len(NEEDED):
+        raise other_version(url, f"it has no {', '.join(missing)}")
 
 
 def refused_key(url: str, code: int) -> EngineError:
@@ -143,7 +146,9 @@ def _ask(url: str, timeout_s: float) -> dict[str, int | None]:
             ) from None
         raise _away(url) from None
     except Exception as error:  # noqa: BLE001 - whatever is raised over what a stranger sent, or over what is no address
-        raise other_version(url, type(error).__name__ if not isinstance(error, ValueError) else "") from None
+        raise other_version(
+            url, "" if isinstance(error, ValueError) else "its list of models has another form"
+        ) from None
 
 
 def _models(found: Any) -> dict[str, int | None]:

@@ -342,6 +342,7 @@ def check_engine_server(config: RunConfig) -> None:
         name = config.model.path
         folder = resources_folder() / "starter" if name == "starter" else locate_folder(name)
         engine_probe.check_served(config.engine.url, config.engine.base_model or str(folder))
+        engine_probe.check_requests(config.engine.url, 3.0)
 
 
 def _last_lines(port: int) -> str:

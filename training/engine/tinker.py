@@ -70,11 +70,6 @@ START_PATIENCE_S = 2.0
 """How long one that fails while the run starts is asked again."""
 SESSION_S = 9.5
 """By when after the start a session must be open."""
-NEEDED = (
-    "create_model", "forward_backward", "optim_step", "asample", "save_weights", "load_weights",
-    "save_weights_for_sampler", "retrieve_future",
-)  # fmt: skip
-"""Requests of the API without which no run is possible."""
 POLL_S = 0.1
 HEARTBEAT_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -244,17 +239,27 @@ class _Connection:
         reason = _short(body.get("detail", ""))
         # A server that was restarted says so of its models in either way.
         if error.status_code == 404 or _GONE.search(reason):
-            return _Missing(f"{self.url} does not have what {what} names ({reason}). Check engine.url.")
-        kind = _Unfit if error.status_code == 422 else EngineError
-        return kind(f"{self.url} refused {what} (code {error.status_code}): {reason}")
+            missing = _Missing(f"{self.url} does not have what {what} names ({reason}). Check engine.url.")
+            missing.why = f"{what}: {reason}"
+            return missing
+        if error.status_code == 422:
+            unfit = _Unfit(f"{self.url} refused {what} (code 422): {reason}")
+            unfit.why = f"{what}: {reason}"
+            return unfit
+        return EngineError(f"{self.url} refused {what} (code {error.status_code}): {reason}")
 
 
 class _Missing(EngineError):
     """The server does not have it."""
 
+    why = ""
+    """The server's words for what was asked."""
+
 
 class _Unfit(EngineError):
     """The server wants other fields in a request."""
+
+    why = ""
 
 
 def _short(text: object) -> str:
@@ -335,7 +340,7 @@ class TinkerBackend:
         longest = check_served(self.options.url, self.base_model)
         self._limit = min(self._limit, longest or self._limit)
         self._io.run(self._open_session(), timeout_s=SESSION_S - (time.monotonic() - began))
-        check_requests(self.options.url, "create_session", NEEDED, max(0.5, SESSION_S - (time.monotonic() - began)))
+        check_requests(self.options.url, max(0.5, SESSION_S - (time.monotonic() - began)))
         self._io.background(self._heartbeats())
         self._make_model()
         self._weighted = self._io.run(self._applies_weights())
@@ -357,7 +362,7 @@ class TinkerBackend:
         try:
             yield
         except (_Missing, _Unfit) as error:
-            raise other_version(self.options.url, str(error).rstrip(".")) from None
+            raise other_version(self.options.url, error.why or str(error).rstrip(".")) from None
         except (AttributeError, LookupError, TypeError) as error:
             # The client hands on what does not fit its types.
             raise other_version(self.options.url, f"an answer lacks what is needed: {error}") from error

@@ -18,7 +18,7 @@ from training.core.types import Aggregation
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
-from training.engine_probe import EngineError, ServerAwayError, served_models
+from training.engine_probe import EngineError, ServerAwayError, check_requests, served_models
 from training.errors import UserError
 from training.runs.config import EngineConfig, check_engine, from_dict
 
@@ -372,6 +372,8 @@ def test_a_version_without_a_request_is_named_before_the_adapter_is_made(server,
     change_answers(server, monkeypatch, change)
     refusal(lambda: connect(server, model_dir), "Tinker API", "it has no optim_step")
     assert not server.models
+    with pytest.raises(EngineError, match="it has no optim_step"):
+        check_requests(server.url)
 
 
 def test_a_server_that_answers_any_other_method_alike_is_not_judged_by_it(server, model_dir, monkeypatch):
