@@ -190,6 +190,8 @@ def find_checkpoint(name: str, role: Role) -> Path | None:
     there = {int(f.name.removeprefix("step_")): f for f in paths.checkpoints.glob("step_*") if f.is_dir()}
     wanted = int(step) if step else max(there, default=0)
     if wanted not in there:
+        if paths.cluster.is_file():
+            raise UserError(not_fetched(paths))
         listed = ", ".join(map(str, sorted(there))) or "none"
         raise UserError(f"{paths.run_id} has no checkpoint of step {wanted}. It has those of: {listed}.")
     config = load_config(paths.config)
@@ -200,6 +202,14 @@ def find_checkpoint(name: str, role: Role) -> Path | None:
         )
     folder = there[wanted].resolve()
     return adversary_of(folder) if role is Role.ADVERSARY else folder
+
+
+def not_fetched(paths: RunPaths) -> str:
+    """What is said where a checkpoint of a run on a cluster is asked for and is not here."""
+    return (
+        f"The checkpoints of {paths.run_id} are on its cluster, and this one was not fetched yet. In the window: "
+        f"Train, More, Fetch from the cluster…. In a terminal: seirenes cluster fetch {paths.run_id} --only checkpoints"
+    )
 
 
 def _stamp(path: Path) -> tuple[float, int]:

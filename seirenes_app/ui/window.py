@@ -237,7 +237,7 @@ class MainWindow(QMainWindow):
             "craft": {"downloadRequested": self.open_download, **messages},
             "train": {
                 "tracesRequested": self.open_traces, "robustnessRequested": self.open_robustness,
-                "downloadRequested": self.open_download, "toast": self.toast.say,
+                "downloadRequested": self.open_download, "toast": self.toast.say, "fetched": self._on_fetched,
             },
             "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
             "robustness": {
@@ -384,6 +384,10 @@ class MainWindow(QMainWindow):
         self._workspace.forget(paths.run_id)
         self._runs.refresh()
         self.toast.say(f"{paths.run_id} was moved to the trash.")
+
+    def _on_fetched(self, paths: RunPaths) -> None:
+        if "traces" in self.pages:
+            self.pages["traces"].reread(paths)
 
     def open_runs_folder(self) -> None:
         self._library.runs_root.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,9 @@ from training.runs.paths import RunPaths
 from training.runs.processes import kill_tree, read_run, running_process
 
 DASHBOARD, PORT = 8299, 6399
+AGENT_PORTS = (
+    "dashboard-agent-grpc-port", "metrics-export-port", "runtime-env-agent-port", "dashboard-agent-listen-port",
+)  # fmt: skip
 START_S, RUN_S = 300, 900
 
 
@@ -43,6 +46,9 @@ def head(environment, work):
     command = [environment / "bin" / "ray", "start", "--head", "--block", "--num-cpus", "1", "--dashboard-host",
                "127.0.0.1", "--dashboard-port", str(DASHBOARD), "--port", str(PORT), "--disable-usage-stats",
                "--object-store-memory", str(100 * 2**20)]  # fmt: skip
+    # With fixed ports Ray does not wait, for some seconds at most, until its agents have chosen theirs.
+    for at, name in enumerate(AGENT_PORTS, PORT + 1):
+        command += [f"--{name}", str(at)]
     with (work / "head.log").open("wb") as log:
         # A machine that is busy starts Ray's own processes late; Ray would give them up.
         patient = {"RAY_raylet_start_wait_time_s": "300", "RAY_agent_register_timeout_ms": "300000",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.services.robustness.types import CheckpointReplayResult, DataTable, ReplayStep, Value
+from seirenes_app.services.run_repository import not_fetched
 from training.core.prompts import Placement, PromptProfile
 from training.core.types import Hint, Outcome, Problem
 from training.errors import UserError
@@ -44,6 +45,8 @@ def checkpoints_of(paths: RunPaths, recorded_steps: Sequence[int] = ()) -> tuple
         if f.is_dir() and f.name.removeprefix("step_").isdigit()
     }
     if not found:
+        if paths.cluster.is_file():
+            raise UserError(not_fetched(paths))
         raise UserError(
             f"{paths.run_id} has no checkpoint on this machine ({paths.checkpoints}). Checkpoint replay needs them: "
             "train a run here, or copy its checkpoints back."

@@ -12,6 +12,9 @@ from seirenes_app.cli.main import main
 from seirenes_app.services import cluster, cluster_runs
 from seirenes_app.services.cluster import Cluster, ClusterClient, ClusterError, save_cluster
 from seirenes_app.services.cluster_runs import Follower, follow, read_link, stop_job, submit
+from seirenes_app.services.robustness.checkpoint_replay import checkpoints_of
+from seirenes_app.services.run_repository import find_checkpoint
+from training.core.types import Role
 from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
@@ -207,3 +210,11 @@ def test_files_are_fetched_in_parts_go_on_after_an_interrupt_and_are_whole(lab, 
     assert cluster_runs.fetch(paths, chunk=60_000) == 40_000
     assert fetched.read_bytes() == weights.read_bytes()
     assert cluster_runs.fetch(paths) == 0
+
+
+def test_a_checkpoint_that_was_not_fetched_is_said_to_be_on_the_cluster(lab):
+    paths = submit(lab, RunConfig())
+    with pytest.raises(UserError, match="cluster fetch"):
+        checkpoints_of(paths)
+    with pytest.raises(UserError, match="cluster fetch"):
+        find_checkpoint(f"{paths.run_id}@1", Role.REASONER)

@@ -222,3 +222,17 @@ def test_a_removed_endpoint_takes_its_key_along_unless_a_cluster_uses_it(server,
         saved(server, "s3cret")
     drop_endpoint(endpoint)
     assert server_key(server.address) == ("s3cret" if shared else None)
+
+
+def test_a_token_over_plain_http_to_another_machine_is_warned_of(qtbot, server, open_clusters):
+    dialog = open_clusters()
+    qtbot.waitUntil(lambda: dialog.stack.currentIndex() == EMPTY, timeout=PATIENCE_MS)
+    click(qtbot, dialog.add_first)
+    form = dialog.child
+    qtbot.keyClicks(form.name, "far")
+    qtbot.keyClicks(form.address, "http://far:8265")
+    assert "plain http" not in form.status.text.text()
+    qtbot.keyClicks(form.token, "x")
+    assert "plain http" in form.status.text.text()
+    form.address.setText("https://far:8265")
+    assert form.status.text.text() == ""

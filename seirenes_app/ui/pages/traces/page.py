@@ -228,6 +228,11 @@ class TracesPage(Page):
         self.controller.open(paths)
         self._render_chooser()
 
+    def reread(self, paths: RunPaths) -> None:
+        """Its files were replaced: read them, where it is the run in view."""
+        if self.paths == paths:
+            self.open_run(paths, self.query)
+
     def forget(self, paths: RunPaths) -> None:
         if self.paths == paths:
             self.controller.leave()
@@ -425,7 +430,7 @@ class TracesPage(Page):
         if self.paths is None or (place := cluster_place(self.paths)) is None:
             return
         dialog = FetchDialog(self.paths, place.cluster, self._fetch_tasks, ("rollouts",), self)
-        dialog.fetched.connect(lambda paths: self.open_run(paths, self.query) if paths == self.paths else None)
+        dialog.fetched.connect(self.reread)
         dialog.finished.connect(lambda _code: dialog.deleteLater())
         dialog.open()
 

@@ -357,6 +357,7 @@ class ClusterDialog(PageDialog):
         self.save.setDefault(True)
         fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.save)
         self.name.textChanged.connect(lambda _text: self._render())
+        self.token.textChanged.connect(lambda _text: self._render())
         self.address.textChanged.connect(lambda _text: self._on_address())
         self._on_address()
         (self.name if cluster is None else self.address).setFocus()
@@ -381,7 +382,10 @@ class ClusterDialog(PageDialog):
         self.drop_token.setVisible(there and self._old is not None)
 
     def _render(self) -> None:
-        self.save.setEnabled(bool(self.name.text().strip() and self.address.text().strip().partition("://")[2]))
+        is_whole = bool(self.name.text().strip() and self.address.text().strip().partition("://")[2])
+        self.save.setEnabled(is_whole)
+        warning = self.cluster.warning if is_whole and self.token.text().strip() else ""
+        self.status.render_line("warning" if warning else "", "warn", warning)
 
     def _save(self) -> None:
         cluster, token = self.cluster, self.token.text().strip()

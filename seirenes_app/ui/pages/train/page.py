@@ -55,6 +55,7 @@ class TrainPage(Page):
     toast = Signal(str)  # What was done, in a line
     tracesRequested = Signal(object)  # RunPaths
     robustnessRequested = Signal(object)  # RunPaths
+    fetched = Signal(object)  # RunPaths of a run on a cluster whose files have come
     downloadRequested = Signal(str)  # Hub id of a model, "" for none
 
     def __init__(
@@ -287,6 +288,7 @@ class TrainPage(Page):
 
     def _on_fetched(self, paths: RunPaths) -> None:
         self.toast.emit(f"The files of {paths.run_id} are here.")
+        self.fetched.emit(paths)
         if self._watcher is not None and self._watcher.paths == paths:
             self.view.render_place(cluster_place(paths))
             self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
