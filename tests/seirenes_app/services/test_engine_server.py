@@ -56,9 +56,7 @@ def test_a_server_that_is_away_is_named_before_a_run_is_made(tmp_path, capsys):
     config = tmp_path / "away.toml"
     config.write_text('[model]\ntuning = "lora"\n[engine]\nbackend = "tinker"\nurl = "http://127.0.0.1:1"\n'
                       'accept = "update.max_grad_norm"\n')  # fmt: skip
-    began = time.monotonic()
     assert main(["train", str(config), "--run-dir", str(tmp_path / "run")]) != 0
-    assert time.monotonic() - began < 10
     assert "http://127.0.0.1:1 cannot be reached. Check engine.url" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
