@@ -469,6 +469,7 @@ def runs(options: argparse.Namespace) -> int:
         name = str(run.paths.root) if outside else f["run"]
         alarms = f", {count_of(len(f['alarms']), 'alarm')}" if f["alarms"] else ""
         cells = [f"{f['name']} ({name})" if f["name"] else name, f"{f['status']}{alarms}", f["mode"] or ""]
+        cells[1] += f", on {f['cluster']}" if f["cluster"] else ""
         cells += [f"{f['step']}/{f['steps']}", *(_arrow(f, name) for name in ("clean", "hinted"))]
         labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
         table.add_row(*cells, *([labels] if labelled else []))
@@ -490,7 +491,8 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
                  "judge": describe_judge(state), "hints_decided_by": describe_deciders(state)}  # fmt: skip
         print(json.dumps(facts, ensure_ascii=False))
         return 0
-    OUT.print(f"{paths.run_id}: {status_sentence(state)}", highlight=False, markup=False, soft_wrap=True)
+    where = f" On {summary.cluster}." if summary.cluster else ""
+    OUT.print(f"{paths.run_id}: {status_sentence(state)}{where}", highlight=False, markup=False, soft_wrap=True)
     table = Table(title="Health", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", min_width=20)
     for heading in ("now", "healthy"):
@@ -522,7 +524,7 @@ def _edit(options: argparse.Namespace) -> int:
 def _run_facts(summary: RunSummary, mark: RunMark) -> dict[str, Any]:
     state = summary.state
     facts = {"run": summary.paths.run_id, "root": str(summary.paths.root), "name": mark.name, "tags": list(mark.tags),
-             "group": mark.group}  # fmt: skip
+             "group": mark.group, "cluster": summary.cluster}  # fmt: skip
     if summary.problem or state is None:
         return facts | {"status": "unreadable", "mode": None, "step": 0, "steps": 0, "clean": [], "hinted": [],
                         "alarms": [], "problem": summary.problem}  # fmt: skip

@@ -191,6 +191,8 @@ def test_two_followers_do_not_write_into_one_run(lab):
 def test_the_command_submits_and_follows(lab, capsys):
     assert main(["cluster", "submit", "lab", "demo", "--set", "steps=3"]) == 0
     assert "Submitted" in capsys.readouterr().out
+    assert main(["runs"]) == 0
+    assert "finished, on lab" in capsys.readouterr().out
 
 
 def test_files_are_fetched_in_parts_go_on_after_an_interrupt_and_are_whole(lab, tmp_path):
