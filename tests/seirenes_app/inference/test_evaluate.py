@@ -121,6 +121,18 @@ def test_a_chunk_does_not_depend_on_what_was_solved_before_it(gguf):
         solver.close()
 
 
+def test_an_exact_evaluation_has_the_same_rows_in_chunks_of_any_size(tmp_path, gguf):
+    found = []
+    few = {"problems": 2, "conditions": (Condition.HINTED,), "max_tokens": 48}
+    for size in (1, 2):
+        paths = new_evaluation(tmp_path, plan_of(gguf, chunk_items=size, exact=True, **few))
+        assert run(paths).returncode == 0
+        with StoreReader(paths.rows) as reader:
+            found.append([(row.row.key, row.row.completion) for row in reader.all_traces()])
+    assert len(found[0]) > 2
+    assert found[0] == found[1]
+
+
 def test_a_problem_that_does_not_fit_is_a_row_of_its_own_and_the_others_are_solved(tmp_path, gguf):
     plan = replace(plan_of(gguf), suites=(suite_with_a_long_problem(tmp_path / "suite"),))
     paths = new_evaluation(tmp_path, plan)

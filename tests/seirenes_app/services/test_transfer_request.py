@@ -8,10 +8,11 @@ from helpers.evals import fill, small_plan
 from seirenes_app.cli.main import main
 from seirenes_app.services.evaluations import EvaluationRepository, starter_target
 from seirenes_app.services.hint_authoring.suites import suites_folder
+from seirenes_app.services.robustness.sources import asking
 from seirenes_app.services.transfer_request import TransferRequest, find_transfer, plan_transfer, split_names, target_of
 from training.core.types import Condition
 from training.errors import UserError
-from training.evaluation.plan import SpendLimits
+from training.evaluation.plan import SpendLimits, plan_from_json, plan_to_json
 from training.evaluation.suites.builder import frozen_suite
 from training.evaluation.suites.io import write_suite
 
@@ -50,6 +51,17 @@ def test_the_same_request_finds_its_evaluation_whatever_it_may_cost(data):
     assert again.budget.money == 2.0
     assert find_transfer(again, library).paths == paths
     assert find_transfer(replace(again, samples=2, temperature=1.0), library) is None
+
+
+def test_an_exact_transfer_is_another_one_and_says_so(data):
+    write_suite(suites_folder() / "mine", frozen_suite(5, 3))
+    plan, exact = (plan_transfer(TransferRequest("mine", MODELS, exact=how)) for how in (False, True))
+    library = EvaluationRepository()
+    paths = library.create(plan)
+    assert find_transfer(exact, library) is None
+    assert find_transfer(plan, library).paths == paths
+    assert plan_from_json(plan_to_json(exact), "plan.json") == exact
+    assert asking(exact) == f"{asking(plan)}, one prompt at a time"
 
 
 def test_what_is_not_there_is_said():
