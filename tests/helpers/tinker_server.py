@@ -82,6 +82,8 @@ class TinkerServer:
         """Part of a path → how often the connection is closed without an answer; ("after", part): once it was taken."""
         self.hanging = ""
         """Requests with this part of a path are not answered."""
+        self.forget_models = ""
+        """At the next request with this part of a path all models in memory are lost."""
         self.doubling = 0
         """How many of the next optimiser steps are applied twice."""
         self.forget_futures = 0
@@ -156,6 +158,9 @@ class TinkerServer:
                 if part in path and self.dropping[part] > 0:
                     self.dropping[part] -= 1
                     return http.connection.close()
+        if self.forget_models and self.forget_models in path:
+            self.forget_models = ""
+            self.models.clear()
         if self.hanging and self.hanging in path:
             time.sleep(HANGS_S)
             return http.connection.close()

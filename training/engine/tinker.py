@@ -228,7 +228,7 @@ class _Connection:
                 continue
             if "error" in found:
                 reason = _short(found["error"])
-                kind = _Missing if _GONE.search(reason) else EngineError
+                kind = _Missing if _GONE.search(reason) else _Refused
                 raise kind(f"{self.url} refused {what}: {reason}")
             return found
 
@@ -246,7 +246,7 @@ class _Connection:
             unfit = _Unfit(f"{self.url} refused {what} (code 422): {reason}")
             unfit.why = f"{what}: {reason}"
             return unfit
-        return EngineError(f"{self.url} refused {what} (code {error.status_code}): {reason}")
+        return _Refused(f"{self.url} refused {what} (code {error.status_code}): {reason}")
 
 
 class _Missing(EngineError):
@@ -254,6 +254,10 @@ class _Missing(EngineError):
 
     why = ""
     """The server's words for what was asked."""
+
+
+class _Refused(EngineError):
+    """The server was asked, and does not do it."""
 
 
 class _Unfit(EngineError):
@@ -342,6 +346,25 @@ class TinkerBackend:
         self._io.run(self._open_session(), timeout_s=SESSION_S - (time.monotonic() - began))
         check_requests(self.options.url, max(0.5, SESSION_S - (time.monotonic() - began)))
         self._io.background(self._heartbeats())
+        for attempt in range(UPDATE_ATTEMPTS):
+            try:
+                self._begin(kl)
+                break
+            except (UnknownOutcome, *_LOST) as error:
+                # The server was started again, or an answer was lost: what was measured until then may be wrong.
+                if attempt == UPDATE_ATTEMPTS - 1:
+                    if isinstance(error, EngineError):
+                        raise
+                    raise EngineError(
+                        f"The connection to {self.options.url} was lost {UPDATE_ATTEMPTS} times while the run started "
+                        f"({_short(error)}). Start or resume it when the server is reachable."
+                    ) from None
+                self._unload()
+                self._io.run(self._open_session(), timeout_s=SESSION_S)
+        self._io.starting = False
+
+    def _begin(self, kl: Sequence[str]) -> None:
+        """Make the adapter, and measure how the server computes."""
         self._make_model()
         self._weighted = self._io.run(self._applies_weights())
         if kl and not self._gives_reference():
@@ -352,8 +375,7 @@ class TinkerBackend:
         self._take_state(self._io.run(self._store_state(0)))
         self._averaged = self._io.run(self._averages_rows())
         # The measurement has moved the optimiser's averages.
-        self._load_state(self._state)
-        self._io.starting = False
+        self._put_state(self._state)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -442,7 +464,7 @@ class TinkerBackend:
 
         try:
             whole, half = await pass_forward(1.0), await pass_forward(0.5)
-        except EngineError:
+        except _NOT_DONE:
             return False
         return bool(whole) and bool(whole[0]) and math.isclose(half[0], whole[0] / 2, rel_tol=1e-3)
 
@@ -461,7 +483,7 @@ class TinkerBackend:
         tokens = tuple(sorted(self.codec.end_ids)[:1] * 3)
         try:
             found = self._io.run(self._reference_of(tokens, 2))
-        except EngineError:
+        except _NOT_DONE:
             return False
         return found is not None
 
@@ -777,22 +799,26 @@ class TinkerBackend:
         with suppress(Exception):  # whatever a server says of a model that it may have lost
             self._io.run(self._io.client.models.unload(request=asked), timeout_s=CONNECT_S)
 
-    def _load_state(self, state: str) -> None:
+    def _put_state(self, state: str) -> None:
+        """Load a state into the adapter."""
         from tinker import types
 
         asked = types.LoadWeightsRequest(model_id=self._model_id, path=state, optimizer=True, seq_id=self._next())
-        try:
-            self._io.run(
-                self._io.future(
-                    lambda: self._io.client.weights.load(request=asked), repeatable=True, what="loading the state"
-                )
+        self._io.run(
+            self._io.future(
+                lambda: self._io.client.weights.load(request=asked), repeatable=True, what="loading the state"
             )
+        )
+        self._counted_from, self._sampler = None, ""
+
+    def _load_state(self, state: str) -> None:
+        try:
+            self._put_state(state)
         except _LOST:
             raise EngineError(
                 f"{self.options.url} does not have the state {state}. Use the server, and the folder of checkpoints, "
                 "that the run was trained with."
             ) from None
-        self._counted_from, self._sampler = None, ""
 
     def save_into(self, folder: Path) -> None:
         """Write the names of the state on the server, and the adapter itself, so that every page can open the folder;
@@ -906,6 +932,8 @@ def _read_json(data: bytes) -> Any:
 
 
 _LOST = (_Missing,)
+_NOT_DONE = (_Refused, _Unfit, _Missing)
+"""A server's answer that it does not do something. One that cannot be reached has not answered."""
 _GONE = re.compile(r"not (?:found|loaded)|does not exist|unknown model", re.IGNORECASE)
 _NORMS = ("grad_norm", "gradient_norm", "global_grad_norm")
 _COUNTS = ("step", "steps", "optim_step", "optim_steps", "step_count")

@@ -333,6 +333,29 @@ def test_an_outage_of_a_moment_does_not_end_the_start(server, model_dir):
     connect(server, model_dir)
 
 
+LOSSES_AT_THE_START = {
+    "the answer to a gradient is lost": lambda s: s.dropping.update({("after", "/forward_backward"): 1}),
+    "an error at the step": lambda s: s.failing.update({"/optim_step": [500]}),
+    "the server loses the adapter": lambda s: setattr(s, "forget_models", "/save_weights"),
+    "the server loses it before a forward pass": lambda s: setattr(s, "forget_models", "/forward"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES_AT_THE_START)
+def test_what_is_lost_at_the_start_is_made_again(server, model_dir, tmp_path, monkeypatch, loss):
+    monkeypatch.setattr("training.engine.tinker.check_requests", lambda *_: None)
+    LOSSES_AT_THE_START[loss](server)
+    own, remote = local(model_dir), connect(server, model_dir)
+    play([own, remote], steps=1)
+    assert_same_adapter(own, fetched(remote, model_dir, tmp_path))
+
+
+def test_an_outage_at_the_start_is_no_answer_to_what_the_server_can(server, model_dir, monkeypatch):
+    monkeypatch.setattr("training.engine.tinker.check_requests", lambda *_: None)
+    server.failing = {"/forward": [503] * 3}
+    refusal(lambda: connect(server, model_dir), "code 503")
+
+
 def test_a_wrong_key_is_named_and_never_shown(server, model_dir, monkeypatch):
     server.key = "right"
     monkeypatch.setattr(keyring, "get_password", lambda *_: "planted-secret-key")
