@@ -375,7 +375,7 @@ class MainWindow(QMainWindow):
             self._runs.set_mark(run_id, note=text)
 
     def _ask_discard(self, paths: RunPaths) -> None:
-        ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
+        ask_discard(paths, self, lambda: self._control.discard(paths))
 
     def _on_discarded(self, paths: RunPaths) -> None:
         for key in ("train", "traces", "robustness"):

@@ -13,6 +13,8 @@ from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, SPACE_6, S
 from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
+from training.runs.paths import RunPaths
+from training.runs.processes import cluster_of
 
 WIDTH = 420
 INSET = (SPACE_2, SPACE_2, SPACE_4, SPACE_2)
@@ -147,8 +149,13 @@ class ConfirmDialog(PageDialog):
         self.cancel.setFocus()
 
 
-def ask_discard(run_id: str, parent: QWidget, then: Callable[[], object]) -> ConfirmDialog:
-    text = f"{run_id} is stopped if it is running, and its folder moves to the trash beside the runs."
+def ask_discard(paths: RunPaths, parent: QWidget, then: Callable[[], object]) -> ConfirmDialog:
+    text = f"{paths.run_id} is stopped if it is running, and its folder moves to the trash beside the runs."
+    if cluster := cluster_of(paths):
+        text = (
+            f"The folder of {paths.run_id} on this machine moves to the trash beside the runs. Its files on {cluster} "
+            "stay there, and a job that still runs there goes on."
+        )
     dialog = ConfirmDialog("Discard the run?", text, "Discard", parent)
     dialog.accepted.connect(lambda: then())
     dialog.open()

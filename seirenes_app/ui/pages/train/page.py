@@ -244,7 +244,7 @@ class TrainPage(Page):
         self._control.resume(paths)
 
     def _discard(self, paths: RunPaths) -> None:
-        ask_discard(paths.run_id, self, lambda: self._control.discard(paths))
+        ask_discard(paths, self, lambda: self._control.discard(paths))
 
     def open_export(self, paths: RunPaths) -> None:
         try:
