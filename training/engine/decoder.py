@@ -5,7 +5,7 @@ it answer None, and the caller goes through transformers.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import groupby
@@ -23,6 +23,7 @@ from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
 
 from training.engine.base import Tokens
+from training.engine.kernels import TILE, AttendCall, Kernels, load_kernels, tiled_keys
 
 # oneDNN and its wrapper in torch keep code and buffers for each of the last 1,024 shapes, and every batch has other
 # shapes: a run grew by 20 MB with each call. The layers of one network need six. Read when the first layer runs.
@@ -373,9 +374,11 @@ def packing_works() -> bool:
 class _Layer:
     """One block, made ready to run."""
 
-    def __init__(self, decoder: Decoder, weights: LayerWeights, joined: bool, packed: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, weights: LayerWeights, joined: bool, packed: bool, norm: Callable[..., Tensor]
+    ) -> None:
         self.attention_norm, self.mlp_norm, self._eps = weights.attention_norm, weights.mlp_norm, decoder.eps
-        self._packed = packed
+        self._packed, self._norm = packed, norm
         self.qkv: _Packed | _Projection
         if packed:
             self.qkv = _Packed(weights.q, weights.k, weights.v)
@@ -396,10 +399,10 @@ class _Layer:
         feed-forward part added. `x` may be overwritten."""
         if self._packed:
             x = self._o_packed.with_other(attended, x, "add")
-            h = functional.rms_norm(x, (x.shape[1],), self.mlp_norm, self._eps)
+            h = self._norm(x, self.mlp_norm, self._eps)
             return self._down_packed.with_other(self._up.with_other(h, self._gate(h, "swish"), "mul"), x, "add")
         x = self._o.add_to(x, attended)
-        gate_up = self._gate_up(functional.rms_norm(x, (x.shape[1],), self.mlp_norm, self._eps))
+        gate_up = self._gate_up(self._norm(x, self.mlp_norm, self._eps))
         gate = functional.silu(gate_up[:, : self._feed_forward])
         return self._down.add_to(x, gate.mul_(gate_up[:, self._feed_forward :]))
 
@@ -407,7 +410,8 @@ class _Layer:
 class Network:
     """The layers of a decoder over rows of hidden states, for up to `positions` tokens; attention is the caller's."""
 
-    def __init__(self, decoder: Decoder, positions: int) -> None:
+    def __init__(self, decoder: Decoder, positions: int, compiled: bool = True) -> None:
+        """`compiled`: with the kernels of `training.engine.kernels` where they are to be had."""
         copied = decoder.head.weight.numel() + sum(
             part.weight.numel()
             for layer in decoder.layers
@@ -417,16 +421,19 @@ class Network:
         joined = copied * weight.element_size() <= COPIED_BYTES
         packed = joined and weight.device.type == "cpu" and weight.dtype is torch.float32 and packing_works()
         self.decoder = decoder
-        self.layers = [_Layer(decoder, layer, joined, packed) for layer in decoder.layers]
+        plain = weight.device.type == "cpu" and weight.dtype is torch.float32
+        self.kernels: Kernels | None = load_kernels(decoder.head_dim) if compiled and plain else None
+        self._norm = _rms_norm if self.kernels is None else self.kernels.rms_norm
+        self.layers = [_Layer(decoder, layer, joined, packed, self._norm) for layer in decoder.layers]
         self._head = _Packed(decoder.head) if packed else _Projection((decoder.head,), joined=False)
         angles = torch.arange(positions, device=decoder.frequencies.device)[:, None] * decoder.frequencies.float()
         dtype = decoder.embedding.dtype
         cos, sin = ((f(angles) * decoder.rope_scale).to(dtype) for f in (torch.cos, torch.sin))
-        self._cos, self._sin = torch.cat([cos, cos], -1)[:, None], sin[:, None]
+        self.cos, self.sin = torch.cat([cos, cos], -1)[:, None], sin[:, None]
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos `[R, 1, head_dim]` and sin `[R, 1, head_dim / 2]` of each row's position."""
-        return self._cos.index_select(0, positions), self._sin.index_select(0, positions)
+        return self.cos.index_select(0, positions), self.sin.index_select(0, positions)
 
     def embed(self, ids: Tensor) -> Tensor:
         return self.decoder.embedding.index_select(0, ids)
@@ -434,23 +441,30 @@ class Network:
     def project(self, layer: _Layer, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries `[R, heads, head_dim]`, keys and values `[R, kv_heads, head_dim]`; the first two are rotated."""
         d = self.decoder
-        h = functional.rms_norm(x, (x.shape[1],), layer.attention_norm, d.eps)
-        heads = layer.qkv(h).view(x.shape[0], d.heads + 2 * d.kv_heads, d.head_dim)
+        heads = self.project_raw(layer, x).view(x.shape[0], d.heads + 2 * d.kv_heads, d.head_dim)
         qk, v = heads[:, : d.heads + d.kv_heads], heads[:, d.heads + d.kv_heads :]
         if layer.head_norms is not None:
             qk = functional.rms_norm(qk, (d.head_dim,), None, d.eps).mul_(layer.head_norms)
         rotated = rotate(qk, *angles)
         return rotated[:, : d.heads], rotated[:, d.heads :], v
 
+    def project_raw(self, layer: _Layer, x: Tensor) -> Tensor:
+        """Queries, keys and values `[R, (heads + 2 · kv_heads) · head_dim]`, neither normalised nor rotated."""
+        return layer.qkv(self._norm(x, layer.attention_norm, self.decoder.eps))
+
     def logits(self, x: Tensor) -> Tensor:
         """Logits `[R, vocabulary]` in float32."""
-        return self._head(functional.rms_norm(x, (x.shape[1],), self.decoder.norm, self.decoder.eps)).float()
+        return self._head(self._norm(x, self.decoder.norm, self.decoder.eps)).float()
+
+
+def _rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
+    return functional.rms_norm(x, (x.shape[1],), gain, eps)
 
 
 @dataclass
 class _Cached:
     """Keys and values of one layer: of the prompts, `[N · kv_heads, P, head_dim]`, aligned left, or of a block of the
-    rows' own tokens, `[N · kv_heads · S, tokens, head_dim]`."""
+    rows' own tokens, `[N · kv_heads · S, tokens, head_dim]`. The kernels have keys in tiles (see `tiled_keys`)."""
 
     keys: Tensor
     values: Tensor
@@ -581,12 +595,14 @@ class Decoding:
         # Of each block of own tokens: its length, and the tensors of each layer.
         self._step, self._capacity = 0, 0
         self._blocks: list[tuple[int, list[_Cached]]] = []
+        # What the kernels are called with in each layer; empty when it has to be made.
+        self._calls: list[AttendCall] = []
         self._lay_out(counts)
 
     def _lay_out(self, counts: Sequence[int]) -> list[tuple[int, int]]:
         """Set the tensors that say where rows and places are; returns the places (see `arrange`)."""
         self._slots, places = arrange(counts)
-        lengths = torch.tensor([len(self._prompts[group]) for group, _ in places])
+        self._lengths = lengths = torch.tensor([len(self._prompts[group]) for group, _ in places])
         self._prefix_length = int(lengths.max())
         slots = torch.arange(self._slots)
         used = slots < torch.tensor([rows for _, rows in places])[:, None]
@@ -622,6 +638,8 @@ class Decoding:
             _Cached(*((t.index_select(0, sources) if split else t).flatten(0, 1) for t in (p.keys, p.values)))
             for p in kept
         ]
+        if self._network.kernels is not None:
+            self._prefixes = [_Cached(tiled_keys(prefix.keys), prefix.values) for prefix in self._prefixes]
         return logits.index_select(0, torch.tensor(self._groups, device=self._device))
 
     def _prefill_part(self, kept: list[_Cached], part: Prefill) -> Tensor:
@@ -670,10 +688,15 @@ class Decoding:
         if self._step == self._capacity:
             self._add_block()
         x = network.embed(tokens if self._full else tokens.index_select(0, self._row_of))
-        angles = network.angles(self._positions)
-        for index, (layer, prefix) in enumerate(zip(network.layers, self._prefixes, strict=True)):
-            own = [cached[index] for _, cached in self._blocks]
-            x = layer.finish(x, self._attend(prefix, own, *network.project(layer, x, angles)))
+        if network.kernels is not None:
+            calls = self._calls = self._calls or [self._make_call(index) for index in range(len(network.layers))]
+            for layer, call in zip(network.layers, calls, strict=True):
+                x = layer.finish(x, network.kernels.attend(call, network.project_raw(layer, x), self._step))
+        else:
+            angles = network.angles(self._positions)
+            for index, (layer, prefix) in enumerate(zip(network.layers, self._prefixes, strict=True)):
+                own = [cached[index] for _, cached in self._blocks]
+                x = layer.finish(x, self._attend(prefix, own, *network.project(layer, x, angles)))
         self._step += 1
         self._positions += 1
         return network.logits(x if self._full else x.index_select(0, self._rows))
@@ -683,12 +706,27 @@ class Decoding:
         d, (least, most) = self._decoder, BLOCK_TOKENS
         before, old = self._blocks.pop() if self._blocks and self._blocks[-1][0] < most else (0, None)
         size = min(max(least, 2 * before), most, before + self._new - self._capacity)
-        shape = (len(self._places) * d.kv_heads * self._slots, size, d.head_dim)
-        made = [_Cached(*(d.embedding.new_empty(shape) for _ in range(2))) for _ in d.layers]
+        if self._network.kernels is not None:
+            size += -size % TILE
+        rows = len(self._places) * d.kv_heads * self._slots
+        shape = (rows, size, d.head_dim)
+        key_shape = shape if self._network.kernels is None else (rows, size // TILE, d.head_dim, TILE)
+        new_empty = d.embedding.new_empty
+        made = [_Cached(new_empty(key_shape), new_empty(shape)) for _ in d.layers]
         for new, cached in zip(made, old or (), strict=False):
-            new.keys[:, :before], new.values[:, :before] = cached.keys, cached.values
+            new.keys[:, : cached.keys.shape[1]], new.values[:, :before] = cached.keys, cached.values
         self._blocks.append((size, made))
         self._capacity += size - before
+        self._calls = []
+
+    def _make_call(self, index: int) -> AttendCall:
+        """What the kernels need to know of a layer until blocks or rows change."""
+        d, network, prefix = self._decoder, self._network, self._prefixes[index]
+        return AttendCall(
+            (len(self._places), self._slots, d.heads, d.kv_heads), network.layers[index].head_norms,
+            (network.cos, network.sin), self._lengths, (prefix.keys, prefix.values),
+            [(made[index].keys, made[index].values) for _, made in self._blocks], d.eps, d.score_scale,
+        )  # fmt: skip
 
     def _attend(self, prefix: _Cached, own: list[_Cached], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention `[N·S, heads · head_dim]` of one token a slot, whose keys and values join the last block."""
@@ -748,8 +786,10 @@ class Decoding:
         prefix_rows = (sources[:, None] * d.kv_heads + kv).flatten().to(self._device)
         self._prefixes = [_selected(prefix, prefix_rows, self._prefix_length) for prefix in self._prefixes]
         self._blocks = [(size, [_selected(cached, own_rows, size) for cached in made]) for size, made in self._blocks]
+        self._calls = []
 
 
 def _selected(cached: _Cached, rows: Tensor, columns: int) -> _Cached:
     """Some rows of the first columns of a cache."""
-    return _Cached(*(tensor[:, :columns].index_select(0, rows) for tensor in (cached.keys, cached.values)))
+    keys = -(-columns // TILE) if cached.keys.ndim == 4 else columns
+    return _Cached(cached.keys[:, :keys].index_select(0, rows), cached.values[:, :columns].index_select(0, rows))

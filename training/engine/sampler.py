@@ -19,6 +19,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from training.engine.base import REPETITION_WINDOW, Cancelled, Completion, Progress, SamplingParams, Tokens
 from training.engine.decoder import Decoding, Network, describe
+from training.engine.kernels import Kernels, load_kernels
 from training.engine.models import (
     context_length,
     free_memory,
@@ -403,6 +404,7 @@ class Sampler:
         """Called with what is done about it when an allocation failed."""
         self._most_rows = 0
         self._bytes: int | None = None
+        self._compiled: bool | None = None
 
     @torch.inference_mode()
     def sample(
@@ -482,7 +484,9 @@ class Sampler:
             return None
         # A row that is finished goes on with the others until it is dropped.
         positions = max((len(job.prompt) for job in jobs), default=0) + max((job.limit for job in jobs), default=0)
-        return Network(decoder, positions)
+        if self._compiled is not False:
+            self._compiled = load_kernels(decoder.head_dim) is not None
+        return Network(decoder, positions, self._compiled)
 
     def _decoding(self, jobs: list[_Job], network: Network | None) -> _Decoding:
         groups = [(prompt, len(list(same))) for prompt, same in groupby(jobs, key=lambda job: job.prompt)]
@@ -516,11 +520,15 @@ class Sampler:
         return self._bytes
 
     def limits(self) -> dict[str, int | None]:
-        """What decides which sequences run together beside the sequences: for `set_limits`, after a resume."""
-        return {"bytes": self._bytes, "rows": self._most_rows}
+        """What decides the last bits of logits beside weights and sequences: which of these run together, and whether
+        by the compiled kernels (None before the first). For `set_limits`, after a resume."""
+        return {"bytes": self._bytes, "rows": self._most_rows, "compiled": self._compiled}
 
     def set_limits(self, limits: Mapping[str, int | None]) -> None:
+        """Go on as what was saved did. Older versions, which had no kernels, said nothing about them."""
         self._bytes, self._most_rows = limits.get("bytes"), limits.get("rows") or 0
+        compiled = limits.get("compiled", False)
+        self._compiled = None if compiled is None else bool(compiled)
 
     def _cache_bytes(self) -> int:
         """Bytes of keys and values of one token."""
@@ -543,7 +551,8 @@ class Sampler:
                 waiting = [part[i : i + size] for i in range(0, len(part), size)] + waiting
                 continue
             try:
-                self._run(_Batch(part, self._device, ends), self._decoding(part, network), params, tick)
+                kernels = None if network is None else network.kernels
+                self._run(_Batch(part, self._device, ends), self._decoding(part, network), kernels, params, tick)
             except (MemoryError, RuntimeError) as error:
                 if len(part) == 1 or not ran_out(error):
                     raise
@@ -560,7 +569,9 @@ class Sampler:
             if self.on_shortage is not None:
                 self.on_shortage(f"{len(part)} sequences do not fit: {self._most_rows} are sampled at a time.")
 
-    def _run(self, batch: _Batch, decoding: _Decoding, params: SamplingParams, tick: "_Ticker") -> None:
+    def _run(
+        self, batch: _Batch, decoding: _Decoding, kernels: Kernels | None, params: SamplingParams, tick: "_Ticker"
+    ) -> None:
         with self._timer.lap(TimePart.PREFILL):
             logits = decoding.prefill()
         uniforms = _Uniforms(batch.jobs, self._device)
@@ -571,8 +582,11 @@ class Sampler:
             batch.look_back()
         for step in range(longest):
             with drawing:
-                chosen_from = None if batch.recent is None else restrict_logits(logits, params, batch.recent)
-                draw = draw_tokens(logits, params.temperature, uniforms.at(step), chosen_from)
+                if kernels is not None and batch.recent is None:
+                    draw = Draw(*kernels.draw(logits, params.temperature, uniforms.at(step)))
+                else:
+                    chosen_from = None if batch.recent is None else restrict_logits(logits, params, batch.recent)
+                    draw = draw_tokens(logits, params.temperature, uniforms.at(step), chosen_from)
             if stops is not None:
                 stops.record(batch, draw, step)
             batch.record(draw, step)

@@ -272,8 +272,8 @@ def test_decoding_is_exact_without_the_layers_of_onednn(name, monkeypatch):
 
 
 def test_decoding_is_exact_over_many_blocks_of_tokens(monkeypatch):
-    monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (2, 4))
-    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=17, drop_at=(4, 9)) < 1e-5
+    monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (16, 16))
+    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=37, drop_at=(4, 9, 30)) < 1e-5
 
 
 def test_the_layers_of_onednn_work_with_this_build_of_torch():
@@ -346,9 +346,30 @@ def test_a_plan_of_prefill_has_every_token_of_every_prompt_in_its_place(prompts,
         assert len(part.ids) <= tokens or len(part.prompts) == 1
 
 
-def test_the_bundled_model_decodes_as_transformers_does():
+def without_kernels(monkeypatch):
+    monkeypatch.setattr("training.engine.decoder.load_kernels", lambda _: None)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["whole", "lora"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_decoding_is_exact_without_the_compiled_kernels(name, lora, monkeypatch):
+    without_kernels(monkeypatch)
+    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+
+
+def test_decoding_is_exact_over_many_blocks_of_tokens_without_the_compiled_kernels(monkeypatch):
+    without_kernels(monkeypatch)
+    monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (2, 4))
+    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=17, drop_at=(4, 9)) < 1e-5
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["kernels", "torch"])
+def test_the_bundled_model_decodes_as_transformers_does(compiled, monkeypatch):
+    if not compiled:
+        without_kernels(monkeypatch)
     model = load_causal_lm(Path(ROOT) / "resources" / "starter", torch.float32, torch.device("cpu"))
-    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < 1e-5
+    # In float32 each of the three is up to 1.5e-5 away from a forward pass in float64.
+    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < 2e-5
 
 
 def test_a_real_instruct_model_decodes_as_transformers_does(smollm2_folder):
