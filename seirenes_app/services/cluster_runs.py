@@ -320,6 +320,8 @@ class Follower:
         self._stop_at: float | None = None
         self._unknown = 0
         self._is_long = False
+        self._heard_end = False
+        """Whether this follower read how the run ended: then nothing more is to come."""
         self.seq, last = _repair(paths.events)
         self.done = last.get("event") == EventKind.DONE
 
@@ -334,6 +336,8 @@ class Follower:
                 # What takes long is asked less often.
                 wait_s = min(LONGEST_POLL_S, max(poll_s, 10 * (time.monotonic() - began)))
             except ClusterError as error:
+                if self._heard_end:
+                    return True
                 self._note(unreachable_since=self.link.unreachable_since or time.time(), message=str(error))
                 wait_s = min(LONGEST_POLL_S, wait_s * 2)
             until = time.monotonic() + wait_s
@@ -402,7 +406,7 @@ class Follower:
             read = _sequence(line[len(EVENT) :])
             if read is not None and read[0] > self.seq:
                 self.seq, kind = read
-                self.done = kind == EventKind.DONE
+                self.done = self._heard_end = kind == EventKind.DONE
                 found.append(line[len(EVENT) :].encode(errors="surrogatepass") + b"\n")
         self._write(b"".join(found))
 

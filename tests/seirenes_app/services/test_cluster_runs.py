@@ -220,3 +220,12 @@ def test_a_checkpoint_that_was_not_fetched_is_said_to_be_on_the_cluster(lab):
         checkpoints_of(paths)
     with pytest.raises(UserError, match="cluster fetch"):
         find_checkpoint(f"{paths.run_id}@1", Role.REASONER)
+
+
+def test_a_run_that_has_ended_is_not_waited_for_where_its_cluster_is_gone(lab, jobs):
+    paths = submit(lab, RunConfig())
+    follower = Follower(paths)
+    while not follower.done:
+        follower.poll()
+    jobs.down = True
+    assert follower.run(poll_s=0.1)
