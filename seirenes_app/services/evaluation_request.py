@@ -46,6 +46,8 @@ class EvalRequest:
     """How all targets are asked; None: each by the profile that fits it."""
     budget: SpendLimits = SpendLimits()
     """What its endpoints may take in all."""
+    exact: bool = False
+    """Its GGUF files answer one prompt at a time."""
 
     @property
     def runs(self) -> tuple[RunPaths, ...]:
@@ -84,7 +86,7 @@ def make_plan(request: EvalRequest) -> EvalPlan:
     return evaluations.plan_evaluation(
         targets, suites, conditions=request.conditions, samples=request.samples, max_tokens=request.max_tokens,
         title=f"{names} on {', '.join(s.name for s in suites)}" if len(steps) > 1 and not request.models else "",
-        budget=request.budget,
+        budget=request.budget, exact=request.exact,
     )  # fmt: skip
 
 

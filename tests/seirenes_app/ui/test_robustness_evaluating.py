@@ -114,6 +114,18 @@ def test_cross_play_takes_only_checkpoints(dialog, qtbot):
     assert heard.args[0] == dialog.request
 
 
+def test_a_gguf_file_may_answer_one_prompt_at_a_time(dialog):
+    assert not dialog.exact.isVisible()
+    dialog.tick_only(read_entry(str(bundled_model())))
+    assert dialog.exact.isVisible()
+    assert not make_plan(dialog.request).exact
+    dialog.exact.click()
+    assert make_plan(dialog.request).exact
+    dialog.kind.buttons[CROSS_PLAY].click()
+    assert not dialog.exact.isVisible()
+    assert not dialog.request.exact
+
+
 def test_an_endpoint_shows_its_cost_takes_limits_and_is_asked_about(dialog, qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_CONFIG", str(tmp_path / "config"))
     save_endpoint(Endpoint("mine", "http://127.0.0.1:9/v1", "m", Price(1.0, 10.0, "EUR")))

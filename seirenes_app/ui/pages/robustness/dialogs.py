@@ -200,12 +200,18 @@ class EvaluateDialog(PageDialog):
         grid.addLayout(numbers, 3, 1)
         self.prompts = PromptRow(self._tasks, self._exact_prompts)
         grid.addWidget(self.prompts, 4, 1)
+        self.exact, self.exact_name = QCheckBox("One prompt at a time"), make_label("GGUF files", "small")
+        self.exact.setToolTip(
+            "A greedy answer is then the same whatever is computed beside it, and the same from seirenes serve. Slower"
+        )
+        grid.addWidget(self.exact, 5, 1)
         self.spend, self.spend_name = SpendRow(), make_label("At most", "small")
-        grid.addWidget(self.spend, 5, 1)
+        grid.addWidget(self.spend, 6, 1)
         for i, name in enumerate(("Suite", "Second suite", "Conditions", "Size", "Prompts")):
             grid.addWidget(make_label(name, "small"), i, 0)
-        grid.addWidget(self.spend_name, 5, 0)
-        for widget in (self.spend, self.spend_name):
+        grid.addWidget(self.exact_name, 5, 0)
+        grid.addWidget(self.spend_name, 6, 0)
+        for widget in (self.exact, self.exact_name, self.spend, self.spend_name):
             widget.hide()
         return grid
 
@@ -300,8 +306,14 @@ class EvaluateDialog(PageDialog):
             self.suite.currentData(), self.problems.value(),
             tuple(c for c, box in self.conditions.items() if box.isChecked()), self.samples.value(),
             self.tokens.value(), cross_play, None if cross_play else self.second_suite.currentData(),
-            self.prompts.profile, self.spend.limits,
+            self.prompts.profile, self.spend.limits, self._offers_exact and self.exact.isChecked(),
         )  # fmt: skip
+
+    @property
+    def _offers_exact(self) -> bool:
+        """Whether it matters if a prompt is answered beside others: to the GGUF files that are ticked."""
+        values = self.targets.ticked if self.kind.value != CROSS_PLAY else ()
+        return any(isinstance(value, str) and value.lower().endswith(".gguf") for value in values)
 
     @property
     def _error(self) -> str:
@@ -362,6 +374,8 @@ class EvaluateDialog(PageDialog):
     def _render(self) -> None:
         self._find_asking()
         self._find_cost()
+        for widget in (self.exact, self.exact_name):
+            widget.setVisible(self._offers_exact)
         request, error = self.request, self._error
         self.go.setEnabled(not error)
         set_tone(self.estimate, "warn" if error else "")
