@@ -106,7 +106,8 @@ class RunHeader(QWidget):
         self._show(
             {
                 self.pause: working, self.stop: live and not stopping, self.resume: state.can_resume,
-                self.edit: state.can_edit_settings, self.follow: live and not is_followed,
+                # One primary button: where both are possible, the banner has the other.
+                self.edit: state.can_edit_settings and not state.can_resume, self.follow: live and not is_followed,
                 self.fetch: place is not None and not live,
             }
         )  # fmt: skip
