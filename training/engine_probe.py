@@ -21,6 +21,13 @@ NEEDED = (
     "save_weights_for_sampler", "retrieve_future",
 )  # fmt: skip
 """Requests of the API without which no run is possible."""
+SENT = {
+    "create_session": ("tags", "user_metadata", "sdk_version", "project_id", "type"),
+    "create_model": ("session_id", "model_seq_id", "base_model", "user_metadata", "lora_config", "type"),
+}
+"""The fields that the client sends in the requests with which a run begins."""
+ANSWERED = {"create_session": "session_id", "create_model": "request_id"}
+"""The field of their answers that it needs."""
 MAX_ANSWER_BYTES = 1 << 20
 T = TypeVar("T")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -84,11 +91,43 @@ def check_served(url: str, base_model: str, timeout_s: float = CONNECT_S) -> int
 
 def check_requests(url: str, timeout_s: float = CONNECT_S) -> None:
     """An `EngineError` that names the requests that the server does not have, by its answers to another method than
-    theirs: 405 of those that it has, 404 of others. Nothing is concluded where most answers are not 405, or late."""
-    answers = _within(lambda: [_code_of(url.rstrip("/"), name, timeout_s) for name in NEEDED], timeout_s) or []
+    theirs: 405 of those that it has, 404 of others; or the fields that it wants otherwise, where it describes itself
+    (OpenAPI). Nothing is concluded where most answers are not 405, where there is no description, or late."""
+
+    def ask() -> tuple[list[int], object]:
+        return [_code_of(url.rstrip("/"), name, timeout_s) for name in NEEDED], _description(url.rstrip("/"), timeout_s)
+
+    answers, described = _within(ask, timeout_s) or ([], None)
     missing = [name for name, code in zip(NEEDED, answers, strict=False) if code == 404]
     if missing and 2 * answers.count(405) > len(NEEDED):
         raise other_version(url, f"it has no {', '.join(missing)}")
+    if faults := _other_forms(described):
+        raise other_version(url, "; ".join(faults))
+
+
+def _other_forms(described: Any) -> list[str]:
+    faults = []
+    for name, sent in SENT.items():
+        wanted = form_of(described, name, answer=False).get("required")
+        if isinstance(wanted, list) and (others := [str(field)[:50] for field in wanted if field not in sent]):
+            faults.append(f"{name} wants {', '.join(others[:5])}")
+        fields = form_of(described, name, answer=True).get("properties")
+        if isinstance(fields, dict) and fields and ANSWERED[name] not in fields:
+            faults.append(f"the answer of {name} has no {ANSWERED[name]}")
+    return faults
+
+
+def form_of(described: Any, name: str, *, answer: bool) -> dict[str, Any]:
+    """The schema of a request's body, or of its answer, in an OpenAPI description; empty where it has none."""
+    try:
+        post = described["paths"][f"/api/v1/{name}"]["post"]
+        part = post["responses"]["200"] if answer else post["requestBody"]
+        schema = part["content"]["application/json"]["schema"]
+        if "$ref" in schema:
+            schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return {}
+    return schema if isinstance(schema, dict) else {}
 
 
 def refused_key(url: str, code: int) -> EngineError:
@@ -110,8 +149,8 @@ def _away(url: str) -> ServerAwayError:
     return ServerAwayError(f"{url} cannot be reached. Check engine.url, and whether the server runs.")
 
 
-def _read(url: str, name: str, timeout_s: float) -> bytes:
-    request = urllib.request.Request(f"{url}/api/v1/{name}")
+def _read(url: str, path: str, timeout_s: float) -> bytes:
+    request = urllib.request.Request(f"{url}/{path}")
     if key := server_key(url):
         request.add_header("X-API-Key", key)
     proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
@@ -122,7 +161,7 @@ def _read(url: str, name: str, timeout_s: float) -> bytes:
 def _code_of(url: str, name: str, timeout_s: float) -> int:
     """The status of a GET; 0 without an answer."""
     try:
-        _read(url, name, timeout_s)
+        _read(url, f"api/v1/{name}", timeout_s)
     except urllib.error.HTTPError as error:
         return error.code
     except (OSError, ValueError, http.client.HTTPException):
@@ -130,9 +169,17 @@ def _code_of(url: str, name: str, timeout_s: float) -> int:
     return 200
 
 
+def _description(url: str, timeout_s: float) -> object:
+    """What the server says of its requests, as OpenAPI; None where it does not."""
+    try:
+        return json.loads(_read(url, "openapi.json", timeout_s))
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
+        return None
+
+
 def _ask(url: str, timeout_s: float) -> dict[str, int | None]:
     try:
-        return _models(json.loads(_read(url, "get_server_capabilities", timeout_s)))
+        return _models(json.loads(_read(url, "api/v1/get_server_capabilities", timeout_s)))
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise refused_key(url, error.code) from None

@@ -46,6 +46,7 @@ from seirenes_app.services.engine_server import (
 from training.engine.base import LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
+from training.engine_probe import form_of
 from training.runs.config import EngineConfig, from_dict
 from training.runs.paths import RunPaths, new_run
 
@@ -156,6 +157,9 @@ def front(record: EngineRecord, change: Change) -> Iterator[str]:
         server.server_close()
 
 
+DESCRIPTION = "/openapi.json"
+
+
 def guarded(_path: str, headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
     """Only the key 'right' is accepted."""
     given = " ".join(v for k, v in headers.items() if k.lower() in ("authorization", "x-api-key"))
@@ -172,18 +176,28 @@ def without(part: str) -> Change:
 
 
 def renamed(part: str, before: str, after: str) -> Change:
-    """A version that calls a field of an answer otherwise."""
+    """A version that calls a field of an answer otherwise, and describes it so."""
 
     def change(path: str, _headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+        if path == DESCRIPTION:
+            described = json.loads(body)
+            fields = form_of(described, part, answer=True).get("properties", {})
+            if before in fields:
+                fields[after] = fields.pop(before)
+            return status, json.dumps(described).encode()
         return status, body.replace(before.encode(), after.encode()) if part in path else body
 
     return change
 
 
 def refusing(part: str) -> Change:
-    """A version that wants other fields in a request."""
+    """A version that wants other fields in a request, and describes it so."""
 
     def change(path: str, _headers: dict[str, str], status: int, body: bytes) -> tuple[int, bytes]:
+        if path == DESCRIPTION:
+            described = json.loads(body)
+            form_of(described, part, answer=False)["required"].append("other_field")
+            return status, json.dumps(described).encode()
         detail = b'{"detail": [{"type": "missing", "loc": ["body", "other_field"], "msg": "Field required"}]}'
         return (422, detail) if part in path else (status, body)
 

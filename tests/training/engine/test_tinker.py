@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import keyring
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers.tinker_server import Refused, TinkerServer
 from tests.helpers.tiny_models import make_config, make_tokenizer
@@ -18,7 +20,7 @@ from training.core.types import Aggregation
 from training.engine.base import Cancelled, LossParams, SamplingParams, TrainRow
 from training.engine.tinker import TinkerBackend
 from training.engine.torch_local import LocalTorchBackend
-from training.engine_probe import EngineError, ServerAwayError, check_requests, served_models
+from training.engine_probe import SENT, EngineError, ServerAwayError, check_requests, form_of, served_models
 from training.errors import UserError
 from training.runs.config import EngineConfig, check_engine, from_dict
 
@@ -397,6 +399,49 @@ def test_a_version_without_a_request_is_named_before_the_adapter_is_made(server,
     assert not server.models
     with pytest.raises(EngineError, match="it has no optim_step"):
         check_requests(server.url)
+
+
+def described(**changed):
+    """What a server says of itself; `changed` are required fields of a request by its name."""
+    wanted = {"create_session": ["tags", "sdk_version"], "create_model": ["session_id", "base_model"]} | changed
+    names = {name: f"{name}Request" for name in wanted}
+
+    def body(schema):
+        return {"content": {"application/json": {"schema": schema}}}
+
+    paths = {
+        f"/api/v1/{name}": {"post": {
+            "requestBody": body({"$ref": f"#/components/schemas/{names[name]}"}),
+            "responses": {"200": body({"properties": {"session_id": {}, "request_id": {}}})},
+        }}
+        for name in wanted
+    }  # fmt: skip
+    return {"paths": paths, "components": {"schemas": {names[n]: {"required": fields} for n, fields in wanted.items()}}}
+
+
+def test_a_version_that_describes_other_fields_is_named_before_anything_is_asked(server, monkeypatch):
+    said = described()
+    change_answers(server, monkeypatch, lambda part, _m, answer: said if part == "openapi.json" else answer())
+    check_requests(server.url)
+    said = described(create_model=["session_id", "other_field"])
+    with pytest.raises(EngineError, match=r"\(create_model wants other_field\)"):
+        check_requests(server.url)
+    said = described()
+    del form_of(said, "create_session", answer=True)["properties"]["session_id"]
+    with pytest.raises(EngineError, match="the answer of create_session has no session_id"):
+        check_requests(server.url)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(
+    st.sampled_from(["paths", "/api/v1/create_model", "post", "responses", "200", "content", "required"]), x)))  # fmt: skip
+def test_no_description_makes_the_probe_raise(found):
+    assert form_of(found, "create_model", answer=True) == {}
+
+
+def test_the_fields_that_the_probe_knows_are_those_of_the_client():
+    types = pytest.importorskip("tinker.types")
+    for name, model in (("create_session", types.CreateSessionRequest), ("create_model", types.CreateModelRequest)):
+        assert set(SENT[name]) == set(model.model_fields)
 
 
 def test_a_server_that_answers_any_other_method_alike_is_not_judged_by_it(server, model_dir, monkeypatch):
