@@ -136,7 +136,7 @@ MODELS = (
     ),
 )  # fmt: skip
 
-DRIVER = ((70, 3.5), (230, 4.4), (760, 8.1))
+DRIVER = ((70, 2.47), (230, 3.79), (718, 5.69))
 """Processor seconds of the loop for 1,000 rollouts of so many tokens, on one core: `tests/bench/bench_driver.py`."""
 REQUEST_BYTES = 66.0
 """Of a token in the request of an update, as JSON: its number twice, weight, advantage and log-probability."""
