@@ -114,7 +114,8 @@ class Kernels:
 def tiled_keys(keys: Tensor) -> Tensor:
     """Keys `[n, tokens, head_dim]` as the kernels read them: `[n, tiles, head_dim, TILE]`, an even number of tiles."""
     filled = functional.pad(keys, (0, 0, 0, -keys.shape[1] % (2 * TILE)))
-    return filled.unflatten(1, (-1, TILE)).transpose(2, 3).contiguous()
+    n, tokens, size = filled.shape
+    return filled.reshape(n, tokens // TILE, TILE, size).transpose(2, 3).contiguous()
 
 
 @cache

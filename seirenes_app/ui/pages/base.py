@@ -59,6 +59,9 @@ class Page(QWidget):
     def forget(self, paths: RunPaths) -> None:
         """A run was discarded: show it no longer."""
 
+    def reread(self, paths: RunPaths) -> None:
+        """Files of a run came from its cluster: read them if it is shown."""
+
     def unsaved(self) -> str:
         """Save what is not saved; returns what prevented it, "" for nothing. Called before the window closes."""
         return ""
