@@ -23,7 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 from training.errors import UserError, exit_code
-from training.runs.files import open_regular, write_whole
+from training.runs.files import open_regular, read_appended, write_whole
 from training.runs.paths import RunPaths, default_runs_root, new_run
 
 CONFIG_VARIABLE = "SEIRENES_JOB_CONFIG"
@@ -155,13 +155,7 @@ class _Lines:
         self._path, self._offset = path, 0
 
     def poll(self) -> list[bytes]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
+        whole = read_appended(self._path, self._offset)
         self._offset += len(whole)
         return whole.splitlines(keepends=True) if b"\r" not in whole else [x + b"\n" for x in whole.split(b"\n")[:-1]]
 

@@ -29,7 +29,21 @@ class JobsServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class JsonHandler(BaseHTTPRequestHandler):
+    """Answers with JSON, and prints nothing."""
+
+    def _send(self, body, status=200, raw=False):
+        data = (body if raw else json.dumps(body)).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+class _Handler(JsonHandler):
     timeout = 2
     server: JobsServer
 
@@ -65,25 +79,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET
 
-    def _send(self, body, status, raw=False):
-        data = (body if raw else json.dumps(body)).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
-    def log_message(self, *_):
-        pass
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[None]:
+    """The server, at work while the block runs."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager
 def jobs_server() -> Iterator[JobsServer]:
     """The server, at work while the block runs."""
-    with JobsServer() as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield made
-        finally:
-            made.shutdown()
-            thread.join()
+    with JobsServer() as made, serving(made):
+        yield made

@@ -9,9 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
+
+from tests.helpers.jobs_server import JsonHandler, serving
 
 HOME = Path(__file__).resolve().parents[2]
 
@@ -94,7 +96,7 @@ class RayJobs(ThreadingHTTPServer):
         return "STOPPED" if job["stopped"] else "FAILED" if job["process"].returncode else "SUCCEEDED"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     def do_POST(self):
         self._answer("POST")
 
@@ -130,29 +132,16 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send({"stopped": job["stopped"]})
         return self._send({"status": server.status(job), "metadata": job["body"].get("metadata"), "message": "m"})
 
-    def _send(self, body, status=200):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 @contextmanager
 def ray_jobs() -> Iterator[RayJobs]:
     """The server, at work while the block runs; its jobs are ended with it."""
     environment = {"PYTHONPATH": str(HOME), "EVENTS": "12", "WAIT": "0.02"}
     with RayJobs(environment) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
-        thread.start()
         try:
-            yield made
+            with serving(made):
+                yield made
         finally:
-            made.shutdown()
-            thread.join()
             made.close_all()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from training.errors import UserError
 from training.memory import memory_figures
 from training.runs.events import EventKind, EventLog
-from training.runs.files import explained
+from training.runs.files import explained, read_appended
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 
@@ -59,13 +59,7 @@ class CommandTail:
 
     def poll(self) -> list[Command]:
         """New requests, each once; lines that cannot be read are passed over."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
+        whole = read_appended(self._path, self._offset)
         self._offset += len(whole)
         found = []
         for raw in whole.splitlines():

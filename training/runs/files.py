@@ -196,3 +196,15 @@ def trash_folder(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"{folder.name} could not be moved to {trash} ({error}). Close what uses it.") from error
     return target
+
+
+def read_appended(path: Path, offset: int) -> bytes:
+    """The whole lines of a file from `offset` on; a last line without its end is left for the next time. Empty where
+    there is no file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return b""
+    return data[: data.rfind(b"\n") + 1]

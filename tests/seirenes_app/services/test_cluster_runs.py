@@ -5,12 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import keyring_file
-from helpers.ray_jobs import fake_python, ray_jobs
 
 from seirenes_app.cli.main import main
 from seirenes_app.services import cluster, cluster_runs
-from seirenes_app.services.cluster import Cluster, ClusterClient, ClusterError, save_cluster
+from seirenes_app.services.cluster import ClusterClient, ClusterError
 from seirenes_app.services.cluster_runs import Follower, follow, read_link, stop_job, submit
 from seirenes_app.services.robustness.checkpoint_replay import checkpoints_of
 from seirenes_app.services.run_repository import find_checkpoint
@@ -21,21 +19,6 @@ from training.runs.control import CommandKind, send_command
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
 from training.runs.processes import FORCE, StopEscalation, read_run, start_trainer
-
-
-@pytest.fixture
-def jobs(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS"):
-        monkeypatch.setenv(f"SEIRENES_{name}", str(tmp_path / name))
-    monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
-    with keyring_file.file_keyring(), ray_jobs() as made:
-        yield made
-
-
-@pytest.fixture
-def lab(jobs, tmp_path):
-    address = f"http://127.0.0.1:{jobs.server_port}"
-    return save_cluster(Cluster("lab", address, fake_python(tmp_path), str(tmp_path / "remote")))
 
 
 def _remote(tmp_path):

@@ -5,12 +5,9 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
-from helpers import keyring_file
-from helpers.ray_jobs import fake_python, ray_jobs
 from PySide6.QtCore import Qt
 
 from seirenes_app.services import cluster_runs
-from seirenes_app.services.cluster import Cluster, save_cluster
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
@@ -31,21 +28,6 @@ PATIENCE_MS = 60_000
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "RUNS"
-
-
-@pytest.fixture
-def jobs(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS"):
-        monkeypatch.setenv(f"SEIRENES_{name}", str(tmp_path / name))
-    monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
-    with keyring_file.file_keyring(), ray_jobs() as made:
-        yield made
-
-
-@pytest.fixture
-def lab(jobs, tmp_path):
-    address = f"http://127.0.0.1:{jobs.server_port}"
-    return save_cluster(Cluster("lab", address, fake_python(tmp_path), str(tmp_path / "remote")))
 
 
 @pytest.fixture
