@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from training.errors import UserError, exit_code
 from training.runs.files import open_regular, read_appended, write_whole
@@ -181,20 +181,21 @@ def _print_events(path: Path, after: int) -> bool:
 # ---------------------------------------------------------------------- files
 
 
-def _wanted(path: str) -> bool:
-    first, _, rest = path.partition("/")
-    return (first in ("checkpoints", "evaluations") and bool(rest)) or path in (
-        "rollouts.db",
-        "rulings.jsonl",
-        "problems.jsonl",
-    )
+def kind_of(path: str) -> str:
+    """Which kind a file is of; "" for one that a run does not have, and for a path that leads elsewhere."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "\\" in path or any(part.startswith(".") for part in parts):
+        return ""
+    if parts[0] in ("checkpoints", "evaluations"):
+        return parts[0] if len(parts) > 1 else ""
+    return "rollouts" if path in ("rollouts.db", "rulings.jsonl", "problems.jsonl") else ""
 
 
 def _files(root: Path) -> Iterator[dict[str, object]]:
     """The files that can be fetched; a database is copied first, as it may be written to."""
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if not _wanted(name) or path.is_symlink() or not path.is_file():
+        if not kind_of(name) or path.is_symlink() or not path.is_file():
             continue
         if name.endswith(("-wal", "-shm", ".lock", ".tmp", ".part")) or "/." in name:
             continue
@@ -230,7 +231,7 @@ def _hash(path: Path) -> str:
 
 def _read(root: Path, options: argparse.Namespace) -> None:
     path = _source(root, options.path)
-    if not _wanted(options.path) or ".." in Path(options.path).parts or not path.is_file() or path.is_symlink():
+    if not kind_of(options.path) or ".." in Path(options.path).parts or not path.is_file() or path.is_symlink():
         raise UserError(f"{options.path} is not a file of {root.name} that can be fetched.")
     if options.sha256 and _hash(path) != options.sha256:
         raise UserError(f"{options.path} has changed. Fetch it again.")

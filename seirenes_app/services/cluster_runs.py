@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,7 +36,7 @@ from seirenes_app.services.cluster import (
     LongReplyError,
     find_cluster,
 )
-from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE
+from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE, kind_of
 from training.errors import UserError, exit_code
 from training.runs.config import RunConfig
 from training.runs.control import Command, CommandKind, CommandTail, commands_size
@@ -64,8 +64,7 @@ JOB_TIMEOUT_S = 180.0
 STAGING = ".fetch"
 RUN_KEY = "seirenes_run"
 """The key in a job's metadata of the id that its run has on the cluster."""
-_KINDS = {"checkpoints": "checkpoints/", "evaluations": "evaluations/", "rollouts": ""}
-KINDS = tuple(_KINDS)
+KINDS = ("checkpoints", "evaluations", "rollouts")
 """What can be fetched."""
 
 Progress = Callable[[int, int], None]
@@ -588,16 +587,6 @@ def remote_files(
         if kind_of(file.path) in kinds:
             found.append(file)
     return found
-
-
-def kind_of(path: str) -> str:
-    """Which kind a file is of; "" for one that a run does not have, and for a path that leads elsewhere."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or "\\" in path or any(part.startswith(".") for part in parts):
-        return ""
-    if parts[0] in ("checkpoints", "evaluations"):
-        return parts[0] if len(parts) > 1 else ""
-    return "rollouts" if path in ("rollouts.db", "rulings.jsonl", "problems.jsonl") else ""
 
 
 def fetch(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QWidget
 
-from seirenes_app.services.cluster_runs import KINDS, RemoteFile, fetch, kind_of, remote_files, unless_interrupted
+from seirenes_app.services.cluster_runs import KINDS, RemoteFile, fetch, remote_files, unless_interrupted
 from seirenes_app.services.formatting import byte_size, count_of
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2
@@ -16,6 +16,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.labels import IconLine, make_label
 from seirenes_app.ui.widgets.progress import Progress
+from training.cluster_job import kind_of
 from training.runs.paths import RunPaths
 
 WIDE = 560
