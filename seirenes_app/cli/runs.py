@@ -40,9 +40,11 @@ from seirenes_app.services.run_health import alarm_title, count_alarms, health_l
 from seirenes_app.services.run_report import before_after, write_report
 from seirenes_app.services.run_repository import RunRepository, log_tail, order_runs, startable
 from seirenes_app.services.run_summary import (
+    STATUS_LABELS,
     describe_activity,
     describe_problem,
     describe_saved,
+    describe_status,
     measure_change,
     memory_remedy,
     stall_of,
@@ -342,7 +344,7 @@ def _progress_line(state: RunState) -> ProgressLine:
     unread = UnreadShares(latest.get("unparsable_rate") or 0.0, latest.get("truncated_rate") or 0.0)
     figures += [describe_unread(unread)] if unread.total > MANY else []
     figures += [alarms] if (alarms := count_alarms(state)) else []
-    goes_on = state.status is not RunStatus.STALLED and stall_of(state) is None
+    goes_on = state.status not in (RunStatus.STALLED, RunStatus.NOT_FOLLOWED) and stall_of(state) is None
     left = [f"about {duration(state.eta_s)} left"] if state.eta_s and goes_on else []
     part = 0.0
     stages = (Stage.CLEAN, Stage.HINT, Stage.HINTED)
@@ -468,12 +470,18 @@ def runs(options: argparse.Namespace) -> int:
         outside = run.paths.root.parent.resolve() != library.runs_root.resolve()
         name = str(run.paths.root) if outside else f["run"]
         alarms = f", {count_of(len(f['alarms']), 'alarm')}" if f["alarms"] else ""
-        cells = [f"{f['name']} ({name})" if f["name"] else name, f"{f['status']}{alarms}", f["mode"] or ""]
+        status = f["status"] if run.state is None else STATUS_LABELS[run.state.status].lower()
+        cells = [f"{f['name']} ({name})" if f["name"] else name, f"{status}{alarms}", f["mode"] or ""]
         cells[1] += f", on {f['cluster']}" if f["cluster"] else ""
         cells += [f"{f['step']}/{f['steps']}", *(_arrow(f, name) for name in ("clean", "hinted"))]
         labels = " ".join(part for part in (f["group"], *(f"#{tag}" for tag in f["tags"])) if part)
         table.add_row(*cells, *([labels] if labelled else []))
     print_table(table)
+    for run in found:
+        if run.state is not None and run.state.status is RunStatus.NOT_FOLLOWED:
+            how = f"Follow it again: seirenes cluster follow {call_name(run.paths)}"
+            text = f"{run.paths.run_id} is {describe_status(run.state)}. {how}"
+            OUT.print(text, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -492,6 +500,7 @@ def _show(paths: RunPaths, *, as_json: bool) -> int:
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     where = f" On {summary.cluster}." if summary.cluster else ""
+    where += f" {state.message}" if state.status is RunStatus.NOT_FOLLOWED else ""
     OUT.print(f"{paths.run_id}: {status_sentence(state)}{where}", highlight=False, markup=False, soft_wrap=True)
     table = Table(title="Health", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("", min_width=20)

@@ -20,7 +20,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +35,7 @@ from seirenes_app.services.cluster import (
     LongReplyError,
     find_cluster,
 )
+from seirenes_app.services.formatting import clock
 from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE, kind_of
 from training.errors import UserError, exit_code
 from training.runs.config import RunConfig
@@ -239,20 +239,14 @@ _NOT_SAID = "ClusterError"
 """The `error` of a `done` event that the follower wrote, as the run did not."""
 
 
-def _clock(t: float) -> str:
-    when = datetime.fromtimestamp(t)
-    return f"{when:%H:%M}" if when.date() == datetime.now().date() else f"{when:%H:%M on %d %B}"
-
-
 def describe_link(link: ClusterLink, *, followed: bool) -> str:
-    """Where a run is and what is known of it there, in some words: 'on lab, unreachable since 14:03'."""
+    """Where a run is and what is known of it there, in some words: 'on lab, unreachable since 14:03'. Of one that is
+    not followed nothing is."""
     where = f"on {link.cluster}"
-    if link.status in ENDED:
+    if link.status in ENDED or not followed:
         return where
-    if not followed:
-        return f"{where}, not followed"
     if link.unreachable_since is not None:
-        return f"{where}, unreachable since {_clock(link.unreachable_since)}"
+        return f"{where}, unreachable since {clock(link.unreachable_since, time.time())}"
     return f"{where}, waiting to start" if link.status == "PENDING" else where
 
 
@@ -263,7 +257,6 @@ class Place:
     cluster: str
     text: str
     """As of `describe_link`."""
-    is_followed: bool
     has_checkpoint: bool
     """Whether a checkpoint was fetched."""
 
@@ -273,26 +266,23 @@ def cluster_place(paths: RunPaths) -> Place | None:
     try:
         link = read_link(paths)
     except UserError:
-        return Place("a cluster", "on a cluster; cluster.json is damaged", is_followed=True, has_checkpoint=False)
+        return Place("a cluster", "on a cluster; cluster.json is damaged", has_checkpoint=False)
     if link is None:
         return None
-    is_followed = running_process(paths) is not None
     has_checkpoint = any(paths.checkpoints.glob("step_*"))
-    return Place(link.cluster, describe_link(link, followed=is_followed), is_followed, has_checkpoint)
+    return Place(link.cluster, describe_link(link, followed=running_process(paths) is not None), has_checkpoint)
 
 
 def describe_silence(paths: RunPaths) -> str:
-    """Why nothing is heard of a run on a cluster; "" for a run of this machine."""
+    """Why nothing is heard of a run on a cluster that is followed; "" for a run of this machine."""
     try:
         link = read_link(paths)
     except UserError as error:
         return str(error)
     if link is None:
         return ""
-    if running_process(paths) is None:
-        return f"It is not followed here, and may still run on {link.cluster}. Follow it again to see its events."
     if link.unreachable_since is not None:
-        since = _clock(link.unreachable_since)
+        since = clock(link.unreachable_since, time.time())
         return f"{link.cluster} is unreachable since {since}; it is asked again. {link.message}".rstrip()
     if link.status == "PENDING":
         return f"The job waits on {link.cluster} for what it asked for. {link.message}".rstrip()
@@ -329,6 +319,9 @@ class Follower:
         wait_s = poll_s
         while not cancelled():
             began = time.monotonic()
+            with suppress(OSError):
+                # The file's time says until when the run was followed, however this process ends.
+                os.utime(self.paths.cluster)
             try:
                 if self.poll():
                     return True

@@ -157,6 +157,12 @@ def countdown(seconds: float) -> str:
     return f"{minutes} min {rest} s" if 1 <= minutes < 60 and rest else duration(whole)
 
 
+def clock(t: float, now: float) -> str:
+    """A moment as '14:03', with its day where that is not today's. Unix seconds."""
+    when = datetime.fromtimestamp(t)
+    return f"{when:%H:%M}" if when.date() == datetime.fromtimestamp(now).date() else f"{when:%H:%M on %d %B}"
+
+
 def time_ago(t: float | None, now: float) -> str:
     """'just now', '12 min ago', 'today 14:05', 'yesterday 09:30', '24 Nov 2026'; a dash for None. Unix seconds."""
     if not t:

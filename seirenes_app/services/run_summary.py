@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import psutil
 from seirenes_app.services import estimate
 from seirenes_app.services.answer_reading import MANY, describe_unread
 from seirenes_app.services.cluster_runs import describe_silence
-from seirenes_app.services.formatting import duration, megabytes, percent
+from seirenes_app.services.formatting import clock, duration, megabytes, percent
 from seirenes_app.services.run_health import alarm_title
 from seirenes_app.services.run_repository import log_tail
 from training.core.statistics import Interval, difference_limits
@@ -25,7 +26,7 @@ from training.memory import find_remedies, memory_parts
 from training.runs.config import load_config
 from training.runs.health import STALLED_STAGE
 from training.runs.paths import RunPaths
-from training.runs.processes import RunSummary, StopPhase, local_process, running_process
+from training.runs.processes import RunSummary, StopPhase, cluster_of, local_process, running_process
 from training.runs.status import LIVE, ProcessWarning, RunState, RunStatus
 
 STATUS_LABELS = {status: status.capitalize() for status in RunStatus} | {RunStatus.STALLED: "Not responding"}
@@ -140,11 +141,22 @@ def _short_model(name: str) -> str:
     return f"{checkpoint.parent.parent.name}@{int(step)}"
 
 
+def describe_status(state: RunState) -> str:
+    """The status in some words, and since when a run on a cluster is not followed: 'not followed since 14:03'."""
+    return f"{STATUS_LABELS[state.status].lower()}{_since_followed(state)}"
+
+
+def _since_followed(state: RunState) -> str:
+    """' since 14:03' for a run that is not followed; else empty."""
+    return f" since {clock(state.followed_t, time.time())}" if state.followed_t else ""
+
+
 def status_sentence(state: RunState) -> str:
     """Status, accuracy and alarms in one line, for screen readers and tooltips."""
     alarms = f" Alarms: {', '.join(map(alarm_title, state.raised))}." if state.raised else ""
+    heard = "; last heard of" if state.status is RunStatus.NOT_FOLLOWED else ""
     return (
-        f"{STATUS_LABELS[state.status]} at step {state.step} of {state.steps}. "
+        f"{STATUS_LABELS[state.status]}{_since_followed(state)}{heard} at step {state.step} of {state.steps}. "
         f"Clean {measure_change(state, 'clean')}; hinted {measure_change(state, 'hinted')}.{alarms}"
     )
 
@@ -167,7 +179,7 @@ def describe_activity(state: RunState) -> str:
     if state.status is RunStatus.STALLED:
         return f"no sign of life for {duration(state.silent_s)} while {describe_stage(state)}"
     if state.status is not RunStatus.RUNNING or not state.stage:
-        return STATUS_LABELS[state.status].lower()
+        return describe_status(state)
     if stall_of(state) is not None:
         return f"no progress while {describe_stage(state)}"
     return STAGE_LABELS.get(state.stage, state.stage)
@@ -182,15 +194,30 @@ class RunProblem:
     can_edit_settings: bool = False
     proposed: Mapping[str, str] = field(default_factory=dict)
     """`key` and `value` of a setting to resume with, where memory ran out."""
+    can_follow: bool = False
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something is known to be wrong: nothing is of a run that is only not heard of."""
+        return self.can_resume or self.can_edit_settings
+
+
+_PROBLEMS = (RunStatus.CRASHED, RunStatus.FAILED, RunStatus.STALLED, RunStatus.NOT_FOLLOWED)
 
 
 def describe_problem(summary: RunSummary) -> RunProblem | None:
-    """The problem of a run that crashed, failed or does not respond; None for any other."""
+    """The problem of a run that crashed, failed, does not respond or is not followed; None for any other."""
     state = summary.state
-    if state is None or state.status not in (RunStatus.CRASHED, RunStatus.FAILED, RunStatus.STALLED):
+    if state is None or state.status not in _PROBLEMS:
         return None
     name = summary.paths.run_id
     log = log_tail(summary.paths)
+    if state.status is RunStatus.NOT_FOLLOWED:
+        text = (
+            f"Its events have not been read here{_since_followed(state)}. It may still run on "
+            f"{cluster_of(summary.paths)}: follow it again to see what it has done since."
+        )
+        return RunProblem(f"{name} is not followed", text, log, False, can_follow=True)
     if state.status is RunStatus.STALLED:
         if why := describe_silence(summary.paths):
             return RunProblem(f"Nothing is heard of {name}", why, log, False)

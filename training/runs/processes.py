@@ -287,11 +287,11 @@ class ProcessWatch(Generic[State]):
         state = self._resolve(self._state, running, now, launched=self.paths.launch.is_file())
         if running is None and state.status not in DONE and self.paths.cluster.is_file():
             # Nothing ended here: what the run does on its cluster is not known while it is not followed.
-            silent_s = (now - self._state.last_t) // 10 * 10 if self._state.last_t else 0.0
             message = (
-                f"It is not followed, and may still run on its cluster: seirenes cluster follow {self.paths.run_id}"
+                f"It is not followed, and may still run on its cluster. Follow it: seirenes cluster follow "
+                f"{self.paths.run_id}"
             )
-            return replace(state, status=RunStatus.STALLED, silent_s=silent_s, message=message)
+            return replace(state, status=RunStatus.NOT_FOLLOWED, followed_t=last_followed(self.paths), message=message)
         return state
 
     def _age_s(self) -> float:
@@ -303,6 +303,13 @@ class ProcessWatch(Generic[State]):
         else:
             self._silence_s = 0.0 if self.events else self._silence_s + self._looked - before
         return self._silence_s
+
+
+def last_followed(paths: RunPaths) -> float:
+    """When a run on a cluster was last asked about, in seconds since 1970: its follower touches the file each time."""
+    with suppress(OSError):
+        return paths.cluster.stat().st_mtime
+    return 0.0
 
 
 def watch_run(paths: RunPaths) -> ProcessWatch[RunState]:

@@ -28,6 +28,8 @@ class RunStatus(StrEnum):
     """No `done` event and nobody holds the lock."""
     STALLED = "stalled"
     """The lock is held, but the last event is older than a minute."""
+    NOT_FOLLOWED = "not followed"
+    """Of a run on a cluster: no process here reads its events, and what it does there is not known."""
 
 
 DONE = frozenset({RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED})
@@ -80,6 +82,8 @@ class ProcessState:
     paused_s: float = 0.0
     silent_s: float = 0.0
     """Of a stalled process: how long it has written nothing, in whole steps of ten seconds."""
+    followed_t: float = 0.0
+    """Of a run that is not followed: when it was last."""
     message: str = ""
     error: str = ""
     failure: FailureKind | None = None

@@ -11,14 +11,14 @@ from seirenes_app.ui.models.runs_model import RunsModel
 from training.errors import UserError
 from training.runs.paths import RunPaths
 from training.runs.processes import running_process, watch_run
-from training.runs.status import RunState
+from training.runs.status import RunState, RunStatus
 
 LONG_BYTES = 256 * 1024
 """A log beyond this is caught up with in another thread, so that opening a long run does not hold the window."""
 
 
 class RunWatcher(QObject):
-    """Emits a new `RunState` whenever events arrive or its status changes."""
+    """Emits a new `RunState` whenever events arrive, its status changes, or it has been silent for longer."""
 
     stateChanged = Signal(object)
     problem = Signal(str)
@@ -85,7 +85,8 @@ class RunWatcher(QObject):
         for problem in self._watch.problems[self._problems_reported :]:
             self._problems_reported += 1
             self.problem.emit(f"{self.paths.events.name} of {self.paths.run_id}: {problem}")
-        if self._watch.events or not self._announced or found.status != before.status:
+        changed = (found.status, found.silent_s) != (before.status, before.silent_s)
+        if self._watch.events or not self._announced or changed:
             self._announced = True
             self.stateChanged.emit(found)
 
@@ -150,6 +151,10 @@ class ActiveRuns(QObject):
         if state.over and not self._is_earlier_end(paths.root, state.last_t):
             self._drop(paths)
             self.ended.emit(paths, state)
+            self._runs.refresh()
+        elif state.status is RunStatus.NOT_FOLLOWED:
+            # Nothing is at work here: it is offered to be followed again where it is listed.
+            self._drop(paths)
             self._runs.refresh()
         else:
             self.changed.emit()

@@ -42,6 +42,7 @@ STATUS_STYLES = {
     RunStatus.FAILED: BadgeStyle("error", STATUS_LABELS[RunStatus.FAILED], "bad"),
     RunStatus.CRASHED: BadgeStyle("crashed", STATUS_LABELS[RunStatus.CRASHED], "bad"),
     RunStatus.STALLED: BadgeStyle("silent", STATUS_LABELS[RunStatus.STALLED], "warn"),
+    RunStatus.NOT_FOLLOWED: BadgeStyle("silent", STATUS_LABELS[RunStatus.NOT_FOLLOWED], "warn"),
 }
 BROKEN = BadgeStyle("warning", "Unreadable", "warn")
 

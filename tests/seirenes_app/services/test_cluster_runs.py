@@ -12,13 +12,14 @@ from seirenes_app.services.cluster import ClusterClient, ClusterError
 from seirenes_app.services.cluster_runs import Follower, follow, read_link, stop_job, submit
 from seirenes_app.services.robustness.checkpoint_replay import checkpoints_of
 from seirenes_app.services.run_repository import find_checkpoint
+from seirenes_app.services.run_summary import describe_activity, describe_problem
 from training.core.types import Role
 from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths
-from training.runs.processes import FORCE, StopEscalation, read_run, start_trainer
+from training.runs.processes import FORCE, StopEscalation, last_followed, read_run, start_trainer
 
 
 def _remote(tmp_path):
@@ -55,8 +56,43 @@ def test_a_run_whose_follower_is_gone_has_not_crashed(lab, jobs):
         follower.poll()
     paths.launch.write_text("{}")
     state = read_run(paths).state
-    assert state.status == "stalled"
-    assert "not followed" in state.message
+    assert state.status == "not followed"
+    assert "cluster follow" in state.message
+
+
+def test_a_run_that_is_not_followed_says_since_when_and_how_to_follow_it(lab, jobs, capsys):
+    jobs.environment["WAIT"] = "5"
+    paths = submit(lab, RunConfig())
+    follower = Follower(paths)
+    follower.run(lambda: follower.seq > 0, poll_s=0.1)
+    # It was followed until then, whatever the run's newest event says of it.
+    until = time.mktime((2026, 11, 27, 14, 3, 0, 0, 0, -1))
+    os.utime(paths.cluster, (until, until))
+    summary = read_run(paths)
+    assert describe_activity(summary.state) == "not followed since 14:03 on 27 November"
+    problem = describe_problem(summary)
+    assert (problem.can_follow, problem.can_resume, problem.is_wrong) == (True, False, False)
+    assert "since 14:03" in problem.text
+    assert "lab" in problem.text
+    assert main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert f"is not followed since 14:03 on 27 November. Follow it again: seirenes cluster follow {paths.run_id}" in out
+    assert "responding" not in out
+    assert main(["runs", "--json"]) == 0
+    assert '"status": "not followed"' in capsys.readouterr().out
+
+
+def test_a_follower_notes_until_when_it_followed(lab, jobs):
+    jobs.environment["WAIT"] = "5"
+    paths = submit(lab, RunConfig())
+    # A paused run writes nothing: nothing but the file's time says that it is followed.
+    follower = Follower(paths)
+    while not follower.seq:
+        follower.poll()
+    os.utime(paths.cluster, (1.0, 1.0))
+    polls = iter([False])
+    follower.run(lambda: next(polls, True), poll_s=0.1)
+    assert time.time() - last_followed(paths) < 60
 
 
 def test_a_job_whose_answer_was_lost_is_started_once(lab, jobs):

@@ -11,7 +11,8 @@ from seirenes_app.services import cluster_runs
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
-from seirenes_app.ui.models.runs_model import RunsModel
+from seirenes_app.ui.models.runs_model import RunColumn, RunsModel
+from seirenes_app.ui.pages.home.page import HomePage
 from seirenes_app.ui.pages.traces.page import TracesPage
 from seirenes_app.ui.pages.train.cluster_dialogs import SubmitDialog
 from seirenes_app.ui.pages.train.page import TrainPage
@@ -87,9 +88,11 @@ def test_a_run_that_goes_on_there_is_stopped_and_not_discarded(qtbot, page, lab,
     paths = cluster_runs.submit(lab, RunConfig(), runs_root=root)
     page.open_run(paths)
     head = page.view.head
-    qtbot.waitUntil(lambda: "not followed" in head.detail.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Not followed", timeout=PATIENCE_MS)
     assert not head.pause.isVisible()
-    click(qtbot, head.follow)
+    assert "is not followed" in page.view.banner.title.text()
+    assert "have not been read here since" in page.view.banner.text.text()
+    click(qtbot, page.view.banner.buttons["Follow again"])
     qtbot.waitUntil(lambda: head.badge.accessibleName() == "Running", timeout=PATIENCE_MS)
     discard = page.actions_["discard"]
     qtbot.waitUntil(lambda: not discard.isEnabled(), timeout=PATIENCE_MS)
@@ -98,6 +101,29 @@ def test_a_run_that_goes_on_there_is_stopped_and_not_discarded(qtbot, page, lab,
     click(qtbot, head.stop)
     qtbot.waitUntil(lambda: head.badge.accessibleName() == "Stopped", timeout=PATIENCE_MS)
     qtbot.waitUntil(discard.isEnabled, timeout=PATIENCE_MS)
+
+
+def test_home_offers_to_follow_a_run_again(qtbot, lab, jobs, root):
+    jobs.environment["WAIT"] = "5"
+    paths = cluster_runs.submit(lab, RunConfig(), runs_root=root)
+    tasks = TaskRunner()
+    runs = RunsModel(RunRepository(root), None, tasks)
+    home = HomePage(runs, tasks, {})
+    qtbot.addWidget(home)
+    home.resize(1200, 800)
+    home.show()
+    home.activate()
+    qtbot.waitUntil(lambda: paths in home.banners, timeout=PATIENCE_MS)
+    assert "is not followed" in home.banners[paths].title.text()
+    assert runs.index(0, RunColumn.STATUS).data() == "Not followed"
+    home.table.selectRow(0)
+    resume = home.table_actions["resume"]
+    assert (resume.text(), resume.isEnabled()) == ("Follow again", True)
+    with qtbot.waitSignal(home.resumeRequested) as blocker:
+        qtbot.mouseClick(home.banners[paths].buttons["Follow again"], Qt.MouseButton.LeftButton)
+    assert blocker.args == [paths]
+    home.deactivate()
+    tasks.close()
 
 
 def test_export_waits_for_a_fetched_checkpoint(qtbot, page, lab, root):

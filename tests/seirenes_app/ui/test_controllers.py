@@ -108,6 +108,22 @@ def test_a_trainer_that_is_killed_is_seen_to_have_died(qtbot, tmp_path, trainer)
     watcher.stop()
 
 
+def test_a_watcher_says_how_long_a_run_has_been_silent(qtbot, tmp_path, trainer, monkeypatch):
+    paths, writer = open_run(tmp_path)
+    trainer(paths)
+    watcher = RunWatcher(paths, interval_ms=10)
+    watcher.start()
+    monotonic, said = time.monotonic, []
+    watcher.stateChanged.connect(lambda state: said.append(state.silent_s))
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 65.0)
+    qtbot.waitUntil(lambda: watcher.state.silent_s > 0)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 125.0)
+    qtbot.waitUntil(lambda: watcher.state.silent_s > 100)
+    assert [s // 60 for s in said] == [1, 2]
+    watcher.stop()
+    writer.close()
+
+
 def test_a_half_written_line_waits_and_a_corrupt_one_is_told(qtbot, tmp_path):
     paths, writer = open_run(tmp_path)
     watcher = RunWatcher(paths, interval_ms=10)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QLineEdit, QMenu, QSizePolicy, QStacke
 
 from seirenes_app.services.estimate import TimeEstimate, estimate_time
 from seirenes_app.services.formatting import signed_points
-from seirenes_app.services.run_summary import describe_problem, measure_change
+from seirenes_app.services.run_summary import RunProblem, describe_problem, measure_change
 from seirenes_app.store.workspace import Workspace
 from seirenes_app.ui.actions import WIDGET, bind_actions
 from seirenes_app.ui.models.runs_model import RunsModel
@@ -255,7 +255,9 @@ class HomePage(Page):
         for part in (self.filter, self.open_button, self.pin_button, self.note_button):
             part.setVisible(bool(self._runs.summaries))
         state = selected.state if selected is not None else None
-        self.table_actions["resume"].setEnabled(state is not None and state.can_resume)
+        is_followed = state is None or state.status is not RunStatus.NOT_FOLLOWED
+        self.table_actions["resume"].setText("Resume" if is_followed else "Follow again")
+        self.table_actions["resume"].setEnabled(state is not None and (state.can_resume or not is_followed))
         pinned = selected is not None and self._runs.mark(selected.paths.run_id).pinned
         self.table_actions["pin"].setText("Unpin" if pinned else "Pin")
         self.recent.setVisible(bool(self._workspace is not None and self._workspace.recent_configs()))
@@ -271,21 +273,23 @@ class HomePage(Page):
                 banner = self.banners[summary.paths] = Banner()
                 banner.dismissed.connect(partial(self._dismiss, summary.paths))
                 self._banner_column.addWidget(banner)
-            stalled = summary.state is not None and summary.state.status is RunStatus.STALLED
-            kind = BannerKind.WARNING if stalled else BannerKind.ERROR
-            actions = self._banner_actions(summary, text.can_resume, text.can_edit_settings)
+            kind = BannerKind.ERROR if text.is_wrong else BannerKind.WARNING
+            actions = self._banner_actions(summary, text)
             self.banners[summary.paths].show_message(
                 kind, text.title, text.text, log=text.log[-LOG_LINES:], actions=actions, dismissable=True
             )
 
-    def _banner_actions(self, summary: RunSummary, can_resume: bool, can_edit: bool) -> list[BannerAction]:
+    def _banner_actions(self, summary: RunSummary, problem: RunProblem) -> list[BannerAction]:
         actions = [BannerAction("Open the run", partial(self.runRequested.emit, summary.paths), "arrow-right")]
-        if can_edit:
+        if problem.can_edit_settings:
             edit = partial(self.editRequested.emit, summary)
             tip = "Open the form with them"
-            actions.insert(0, BannerAction("Edit settings", edit, "settings", tip, primary=not can_resume))
-        if can_resume:
-            resume = partial(self.resumeRequested.emit, summary.paths)
+            actions.insert(0, BannerAction("Edit settings", edit, "settings", tip, primary=not problem.can_resume))
+        resume = partial(self.resumeRequested.emit, summary.paths)
+        if problem.can_follow:
+            tip = "Go on reading what the run on its cluster writes"
+            actions.insert(0, BannerAction("Follow again", resume, "refresh", tip, primary=True))
+        if problem.can_resume:
             tip = "Start a trainer that continues from the newest checkpoint"
             actions.insert(0, BannerAction("Resume", resume, "resume", tip, primary=True))
         return actions

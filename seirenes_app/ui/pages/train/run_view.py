@@ -59,10 +59,8 @@ class RunHeader(QWidget):
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
         self.edit = action_button(actions["edit-settings"], kind="primary")
-        self.follow = action_button(actions["follow"], kind="primary")
         self.fetch = action_button(actions["fetch"])
-        for button in (self.follow, self.fetch):
-            button.hide()
+        self.fetch.hide()
         self._tips = {name: actions[name].toolTip() for name in ("fetch", "export-model", "discard", "checkpoint")}
         # One button for both: a second press of Space on it must not reach another one.
         self.pause = make_button("Pause", "pause", clicked=self.pauseRequested.emit)
@@ -79,7 +77,6 @@ class RunHeader(QWidget):
             (self.detail, 1),
             self.resume,
             self.edit,
-            self.follow,
             self.fetch,
             self.pause,
             self.stop,
@@ -97,7 +94,7 @@ class RunHeader(QWidget):
         queue = [f"next: {', '.join(config.name for config in waiting)}"] if waiting else []
         where = [place.text] if place is not None else []
         self.detail.setText("  ·  ".join([*where, *describe(state), *queue]))
-        is_followed = place is None or place.is_followed
+        is_followed = state.status is not RunStatus.NOT_FOLLOWED
         working = live and not stopping and state.status is not RunStatus.STARTING and is_followed
         self.pause.setText("Continue" if paused else "Pause")
         self.pause.setAccessibleName(self.pause.text())
@@ -107,13 +104,13 @@ class RunHeader(QWidget):
             {
                 self.pause: working, self.stop: live and not stopping, self.resume: state.can_resume,
                 # One primary button: where both are possible, the banner has the other.
-                self.edit: state.can_edit_settings and not state.can_resume, self.follow: live and not is_followed,
+                self.edit: state.can_edit_settings and not state.can_resume,
                 self.fetch: place is not None and not live,
             }
         )  # fmt: skip
         for name, on in (
             ("stop", live and not stopping), ("resume", state.can_resume),
-            ("follow", live and not is_followed),
+            ("follow", not is_followed),
         ):  # fmt: skip
             self._actions[name].setEnabled(on)
         for name, on, why in (
@@ -153,7 +150,7 @@ STAGES = (
     ("eval", "Evaluate"),
 )
 SKIPPED = {"clean_rl": ("r2_hint", "r3_hinted"), "random": ("r2_hint",)}  # Stages that a mode leaves out
-WORKING = frozenset({RunStatus.RUNNING, RunStatus.STOPPING, RunStatus.STALLED})
+WORKING = frozenset({RunStatus.RUNNING, RunStatus.STOPPING, RunStatus.STALLED, RunStatus.NOT_FOLLOWED})
 STAGE_HEIGHT = 32
 ARROW = 22
 STAGE_WIDTH = 170
@@ -517,7 +514,7 @@ class RunView(QWidget):
             self.banner.clear()
             return
         names = ["resume"] * problem.can_resume + ["edit-settings"] * problem.can_edit_settings + ["log", "diagnostics"]
-        if self._place is not None and not self._place.is_followed and not problem.can_resume:
+        if problem.can_follow:
             names.insert(0, "follow")
         actions = [self._banner_actions[name] for name in names]
         if problem.can_resume and problem.can_edit_settings:
@@ -530,8 +527,7 @@ class RunView(QWidget):
             ))  # fmt: skip
             actions[1] = replace(actions[1], primary=False)
         log = problem.log[-LOG_LINES:]
-        # Nothing is known to be wrong with a run that is only not heard of.
-        kind = BannerKind.ERROR if self._place is None or problem.can_resume else BannerKind.WARNING
+        kind = BannerKind.ERROR if problem.is_wrong else BannerKind.WARNING
         self.banner.show_message(kind, problem.title, problem.text, log=log, actions=actions)
 
     def render_place(self, place: Place | None) -> bool:
