@@ -247,9 +247,10 @@ class Runner:
         if c.engine.backend is EngineKind.TINKER and trained:
             return self._open_engine(folder), NumberType("server")
         number_type = choose_number_type(m.dtype, choose_device(m.device), folder, kept)
+        rate = c.update.learning_rate if reasoner else c.adversary.learning_rate or c.update.learning_rate
         backend = LocalTorchBackend(
             folder, tuning=m.tuning if trained else None, lora_rank=m.lora_rank, lora_alpha=m.lora_alpha,
-            device=m.device, dtype=number_type.name, threads=threads, learning_rate=c.update.learning_rate,
+            device=m.device, dtype=number_type.name, threads=threads, learning_rate=rate,
             warmup_steps=c.update.warmup_steps, weight_decay=c.update.weight_decay,
             max_grad_norm=c.update.max_grad_norm, seed=c.data.seed, timer=self.timer, trained=trained,
         )  # fmt: skip

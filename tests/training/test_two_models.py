@@ -78,6 +78,13 @@ def test_both_models_learn_and_a_checkpoint_holds_both(tmp_path):
     assert (last / "adversary" / "optimizer.pt").is_file()
 
 
+def test_the_adversary_may_learn_at_a_rate_of_its_own(tmp_path):
+    rates = ("update.learning_rate=0", "adversary.learning_rate=1e-3")
+    _, (first, *_, last) = play(tmp_path, "adversary.model=starter", *rates, *SHORT)
+    assert weights(last) == weights(first)
+    assert weights(last / "adversary") != weights(first / "adversary")
+
+
 def test_models_with_different_tokenizers_play_together(tmp_path):
     make_llama(tmp_path / "llama")
     paths, folders = play(tmp_path, f"adversary.model={tmp_path / 'llama'}", "rollout.temperature=1.0", *SHORT)
@@ -117,11 +124,17 @@ def test_a_gguf_file_that_is_to_be_trained_is_refused(tmp_path):
         (("reasoner.train=false", "adversary.train=false", "adversary.model=starter"), "Nothing would be trained"),
         (("reasoner.train=false", "mode=static", "adversary.model=starter"), "mode static trains no Adversary"),
         (("reasoner.train=false",), "Set adversary.model"),
+        (("adversary.learning_rate=1e-3",), "one model plays both roles"),
     ],
 )
 def test_a_run_that_trains_nothing_or_the_wrong_model_is_refused(overrides, message):
     with pytest.raises(UserError, match=message):
         check_roles(config_of(*overrides))
+
+
+def test_a_rate_of_the_adversary_is_no_obstacle_to_baselines_that_do_not_train_one():
+    for mode in ("static", "random", "clean_rl"):
+        check_roles(config_of("adversary.learning_rate=1e-3", f"mode={mode}"))
 
 
 def test_memory_counts_both_models_and_what_is_trained_of_them():

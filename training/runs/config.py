@@ -195,6 +195,9 @@ class AdversaryConfig:
         "alone. One is kept every checkpoint.every steps, eight at most.", low=0.0, high=0.9,
     )  # fmt: skip
     loss_weight: float = option(1.0, "Weight of the Adversary's loss.", low=0.0, high=10.0)
+    learning_rate: float = option(
+        0.0, "Learning rate of the Adversary's own model; 0: as update.learning_rate.", low=0.0, high=1.0
+    )
     kl: float = option(
         0.05, "Weight of the Adversary's KL to the starting model: keeps hints readable.", low=0.0, high=10.0
     )
@@ -427,7 +430,13 @@ def check_roles(config: RunConfig) -> None:
         raise UserError(
             f"Nothing would be trained: reasoner.train is false, and {why}. Set one of the two to be trained."
         )
-    if not config.reasoner.train and not has_own_adversary(config):
+    own = has_own_adversary(config)
+    if config.adversary.learning_rate and not own and Role.ADVERSARY in trained_roles(config):
+        raise UserError(
+            "adversary.learning_rate is set, and one model plays both roles: its weights have one learning rate. Set "
+            "adversary.model, for example to 'starter', or raise adversary.loss_weight."
+        )
+    if not config.reasoner.train and not own:
         raise UserError(
             "reasoner.train is false, and the Adversary has no model of its own: training it would change the "
             "Reasoner. Set adversary.model, for example to 'starter'."
@@ -604,8 +613,8 @@ def parse_overrides(overrides: Sequence[str], source: str = "--set") -> dict[str
 RESUMABLE = (
     "steps", "max_rollouts", "model.device", "model.dtype", "model.threads", "rollout.questions", "rollout.clean",
     "rollout.hints", "rollout.hinted", "rollout.max_solution_tokens", "rollout.max_hint_tokens", "adversary.kl",
-    "reasoner.clean_anchor", "reasoner.anchor_share", "update.learning_rate", "update.kl", "update.max_rows",
-    "evaluation.every", "checkpoint.every", "checkpoint.keep", "curriculum.archive",
+    "adversary.learning_rate", "reasoner.clean_anchor", "reasoner.anchor_share", "update.learning_rate", "update.kl",
+    "update.max_rows", "evaluation.every", "checkpoint.every", "checkpoint.keep", "curriculum.archive",
 )  # fmt: skip
 """What may be changed when a run is resumed: the others decide what its figures before and after can be compared on,
 or are kept in its checkpoints."""
