@@ -392,22 +392,26 @@ def test_places_hold_every_row_of_every_group_in_order(counts):
 
 
 GROWTH = """
-import random, sys
+import ctypes, random
 import psutil
 from training.engine.base import SamplingParams
 from training.engine.models import bundled_starter
 from training.engine.torch_local import LocalTorchBackend
 
+# What malloc keeps of memory that is free again differs by tens of MB from call to call.
+give_back = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 backend, chance, held = LocalTorchBackend(bundled_starter(), threads=1), random.Random(0), []
-for call in range(int(sys.argv[1])):
-    lengths = [chance.randrange(20, 60) for _ in range(chance.randrange(10, 40))]
+for call in range(20):
+    lengths = [chance.randrange(20, 60) for _ in range(chance.randrange(2, 12))]
     prompts = [tuple(chance.randrange(2, 1500) for _ in range(length)) for length in lengths]
-    backend.sample(prompts, 4, SamplingParams(16, 1.0, call))
+    backend.sample(prompts, 2, SamplingParams(8, 1.0, call))
+    give_back(0)
     held.append(psutil.Process().memory_info().rss / 2**20)
 print(min(held[-4:]) - min(held[4:8]))
 """
 
 
 def test_batches_of_ever_new_shapes_leave_no_memory_behind():
-    found = subprocess.run([sys.executable, "-c", GROWTH, "16"], capture_output=True, text=True, check=True)
-    assert float(found.stdout) < 30, "MB, between the calls 4 to 8 and the last four"
+    found = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    # With oneDNN's caches at their default sizes it is 2 to 5 MB a call, 60 MB in all.
+    assert float(found.stdout) < 15, "MB, between the calls 4 to 8 and the last four"
