@@ -46,7 +46,7 @@ from training.model_names import describe_path, locate_model
 from training.prompt_files import COMPACT, NEUTRAL, built_in, profile_for_folder
 from training.resources import data_folder
 from training.runs.files import expanded, explained, user_path
-from training.runs.paths import RunPaths, default_runs_root
+from training.runs.paths import RunPaths, default_runs_root, not_fetched
 
 STARTER = "starter"
 RECORDED = "recorded"
@@ -442,6 +442,8 @@ def _checkpoint(name: str) -> Path | None:
         if folder.is_dir():
             return folder.resolve()
         if RunPaths(root).checkpoints.is_dir():
+            if RunPaths(root).cluster.is_file():
+                raise UserError(not_fetched(RunPaths(root), "checkpoints"))
             there = sorted(int(f.name.removeprefix("step_")) for f in RunPaths(root).checkpoints.glob("step_*"))
             listed = ", ".join(map(str, there)) or "none"
             raise UserError(f"{root.name} has no checkpoint of step {int(found['step'])}. It has those of: {listed}.")

@@ -273,6 +273,17 @@ def cluster_place(paths: RunPaths) -> Place | None:
     return Place(link.cluster, describe_link(link, followed=running_process(paths) is not None), has_checkpoint)
 
 
+def missing_kinds(paths: RunPaths) -> tuple[str, ...]:
+    """The kinds of files of a run on a cluster of which nothing is here; none for a run of this machine."""
+    if not paths.cluster.is_file():
+        return ()
+    here = {
+        "checkpoints": any(paths.checkpoints.glob("step_*")), "evaluations": (paths.evaluations / "rows.db").is_file(),
+        "rollouts": paths.rollouts.is_file(),
+    }  # fmt: skip
+    return tuple(kind for kind in KINDS if not here[kind])
+
+
 def describe_silence(paths: RunPaths) -> str:
     """Why nothing is heard of a run on a cluster that is followed; "" for a run of this machine."""
     try:

@@ -55,7 +55,7 @@ from training.prompt_files import COMPACT, built_in, profile_for_folder
 from training.resources import data_folder
 from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
 from training.runs.files import expanded, user_path, write_whole
-from training.runs.paths import RunPaths, adversary_of
+from training.runs.paths import RunPaths, adversary_of, not_fetched
 from training.runs.processes import ProcessWatch, running_process, start_process
 from training.runs.status import RunStatus
 
@@ -133,9 +133,11 @@ def checkpoint_targets(
 ) -> tuple[Target, ...]:
     """The checkpoints of these steps, or all; a step that is not there is a UserError that lists those that are."""
     there = checkpoint_steps(run)
+    missing = [s for s in steps or () if s not in there]
+    if (missing or not there) and run.cluster.is_file():
+        raise UserError(not_fetched(run, "checkpoints"))
     if not there:
         raise UserError(f"{run.run_id} has no checkpoint yet.")
-    missing = [s for s in steps or () if s not in there]
     if missing:
         listed = ", ".join(map(str, there))
         raise UserError(f"{run.run_id} has no checkpoint of step {missing[0]}. It has those of: {listed}.")
@@ -264,6 +266,9 @@ def plan_crossplay(
     """Reasoners of `steps` against hints written by the Adversaries of `writer_steps` (None: the same), and by other
     `models`: 'starter', folders, GGUF files and endpoints. They are asked
     clean and hinted, and placebo and needed where `conditions` has them."""
+    if not steps:
+        # It says why there are none.
+        checkpoint_targets(run)
     if len(set(steps)) < 2:
         raise UserError("Cross-play needs at least two checkpoints, as in --steps 0,40,80.")
     reasoners = checkpoint_targets(run, steps, prompts)

@@ -214,8 +214,8 @@ def _needed_clause(needed: Needed, difference: float) -> str:
 
 
 def describe_unpaired_change(name: str, before: Interval, after: Interval, difference: Interval) -> str:
-    """The same where rows are gone, so that only totals can be compared."""
-    detail = f"{points_interval(difference)}, unpaired, as the rows of one are gone"
+    """The same where rows are not here, so that only totals can be compared."""
+    detail = f"{points_interval(difference)}, unpaired, as the rows of one are not here"
     if is_clear(difference):
         verb = "rose" if difference.mean > 0 else "fell"
         return f"{name} {verb} from {percent(before.mean)} to {percent(after.mean)}: {detail}"

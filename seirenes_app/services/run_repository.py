@@ -25,7 +25,7 @@ from training.runs.config import (
     trained_roles,
 )
 from training.runs.files import expanded, trash_folder
-from training.runs.paths import RunPaths, adversary_of, default_runs_root
+from training.runs.paths import RunPaths, adversary_of, default_runs_root, not_fetched
 from training.runs.processes import RunSummary, read_run, running_process
 from training.runs.status import DONE
 
@@ -191,7 +191,7 @@ def find_checkpoint(name: str, role: Role) -> Path | None:
     wanted = int(step) if step else max(there, default=0)
     if wanted not in there:
         if paths.cluster.is_file():
-            raise UserError(not_fetched(paths))
+            raise UserError(not_fetched(paths, "checkpoints"))
         listed = ", ".join(map(str, sorted(there))) or "none"
         raise UserError(f"{paths.run_id} has no checkpoint of step {wanted}. It has those of: {listed}.")
     config = load_config(paths.config)
@@ -202,14 +202,6 @@ def find_checkpoint(name: str, role: Role) -> Path | None:
         )
     folder = there[wanted].resolve()
     return adversary_of(folder) if role is Role.ADVERSARY else folder
-
-
-def not_fetched(paths: RunPaths) -> str:
-    """What is said where a checkpoint of a run on a cluster is asked for and is not here."""
-    return (
-        f"The checkpoints of {paths.run_id} are on its cluster, and this one was not fetched yet. In the window: "
-        f"Train, More, Fetch from the cluster…. In a terminal: seirenes cluster fetch {paths.run_id} --only checkpoints"
-    )
 
 
 def _stamp(path: Path) -> tuple[float, int]:

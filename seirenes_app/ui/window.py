@@ -239,10 +239,13 @@ class MainWindow(QMainWindow):
                 "tracesRequested": self.open_traces, "robustnessRequested": self.open_robustness,
                 "downloadRequested": self.open_download, "toast": self.toast.say, "fetched": self._on_fetched,
             },
-            "traces": {"craftRequested": self._open_draft, "demoRequested": self.start_demo, **messages},
+            "traces": {
+                "craftRequested": self._open_draft, "demoRequested": self.start_demo, "fetched": self._on_fetched,
+                **messages,
+            },
             "robustness": {
                 "tracesRequested": self.open_traces, "demoRequested": self.start_demo,
-                "downloadRequested": self.open_download, **messages,
+                "downloadRequested": self.open_download, "fetched": self._on_fetched, **messages,
             },
             "red-team": {
                 "craftRequested": self._open_draft, "downloadRequested": self.open_download,
@@ -386,8 +389,9 @@ class MainWindow(QMainWindow):
         self.toast.say(f"{paths.run_id} was moved to the trash.")
 
     def _on_fetched(self, paths: RunPaths) -> None:
-        if "traces" in self.pages:
-            self.pages["traces"].reread(paths)
+        self.toast.say(f"The files of {paths.run_id} are here.")
+        for key in self.pages.keys() & {"train", "traces", "robustness"}:
+            self.pages[key].reread(paths)
 
     def open_runs_folder(self) -> None:
         self._library.runs_root.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from training.evaluation.grader import grade
 from training.evaluation.store import StoredRow, StoreWriter
 from training.runs.control import StopRequested
 from training.runs.lock import RunLock
+from training.runs.paths import RunPaths, not_fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,9 @@ def regrade(
     `StopRequested` when `cancelled` says so: then nothing has changed.
     """
     if not paths.rows.is_file():
+        run = RunPaths(paths.root.parent)
+        if run.cluster.is_file():
+            raise NotReadyError(not_fetched(run, "evaluations"))
         raise NotReadyError(f"{paths.root} has no rows yet, so there is nothing to grade.")
     outcomes: Counter[tuple[Outcome, Outcome]] = Counter()
     answers = kept = done = 0

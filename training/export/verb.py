@@ -16,7 +16,7 @@ from training.export.quantize import count_types, quantize_gguf
 from training.export.weights import Weights
 from training.model_names import describe_path
 from training.runs.config import RunConfig, has_own_adversary, load_config
-from training.runs.paths import RunPaths, adversary_of
+from training.runs.paths import RunPaths, adversary_of, not_fetched
 
 
 class ExportKind(StrEnum):
@@ -121,6 +121,9 @@ def _source(
 
 def _checkpoint(paths: RunPaths, step: int | None) -> Path:
     there = [folder.name for folder in sorted(paths.checkpoints.glob("step_*"))]
+    wanted = there[-1:] if step is None else [f"step_{step:06d}"]
+    if (not wanted or wanted[0] not in there) and paths.cluster.is_file():
+        raise UserError(not_fetched(paths, "checkpoints"))
     if not there:
         raise UserError(f"{paths.root} holds no checkpoint. Name a run's folder, or let the run save one first.")
     if step is None:

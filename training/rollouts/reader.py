@@ -23,6 +23,7 @@ from typing import Any
 
 from training.errors import UserError
 from training.rollouts.database import CLEAN_GROUPS, FACETS, FLIP_OF, NARROW, PASSED
+from training.runs.paths import RunPaths, not_fetched
 from training.sqlite import open_read_only
 
 MAX_WORDS = 32
@@ -366,6 +367,9 @@ class RolloutReader:
         self._closed = False
         self._slow_lock, self._quick_lock = threading.Lock(), threading.Lock()
         if not path.is_file():
+            paths = RunPaths(path.parent)
+            if paths.cluster.is_file():
+                raise NoRollouts(not_fetched(paths, "rollouts"))
             raise NoRollouts(f"{path} is not there: no rollouts yet. They come with the run's first step.")
         with ExitStack() as opened, self._explained():
             self._slow = opened.enter_context(closing(open_read_only(path)))

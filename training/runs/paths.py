@@ -77,6 +77,15 @@ class RunPaths:
     """Models of GGUF files as folders, by role."""
 
 
+def not_fetched(paths: RunPaths, kind: str) -> str:
+    """What is said where files of a run on a cluster are asked for that are not here. `kind`: checkpoints, evaluations
+    or rollouts."""
+    return (
+        f"The {kind} of {paths.run_id} are on its cluster and were not fetched yet. In the window: Train, More, Fetch "
+        f"from the cluster…. In a terminal: seirenes cluster fetch {shlex.quote(paths.run_id)} --only {kind}"
+    )
+
+
 def default_runs_root() -> Path:
     """SEIRENES_RUNS, or in the data folder."""
     override = os.environ.get("SEIRENES_RUNS")

@@ -65,7 +65,7 @@ from training.errors import NotReadyError, UserError
 from training.evaluation.plan import USUAL_HINTS, plan_to_json
 from training.rollouts.reader import NoRollouts
 from training.runs.config import to_toml
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, not_fetched
 
 MANY_FIGURES = (
     "Intervals are for one figure at a time. Many figures are shown, so some of their 95% intervals miss the truth by "
@@ -139,9 +139,11 @@ def _of_track(results: ResultSource, track: Track) -> Iterator[str]:
     yield results.panel(track, Chart.GENERALISATION).sentence
     if gone := sum(m.basis is Basis.COUNTS for m in measured):
         yield (
-            f"{track.title}: {gone} of {len(measured)} checkpoints have only their totals left. Their intervals count "
+            f"{track.title}: of {gone} of {len(measured)} checkpoints only the totals are here. Their intervals count "
             "each problem once, and what they have no totals of is not shown."
         )
+        if results.source.not_fetched:
+            yield not_fetched(RunPaths(results.source.root), "evaluations")
     if "placebo" not in last:
         yield f"{track.title}: no placebos were asked, so harm by hints cannot be separated from harm by any text."
     if "needed" not in last:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from seirenes_app.services.robustness.types import CheckpointReplayResult, DataTable, ReplayStep, Value
-from seirenes_app.services.run_repository import not_fetched
 from training.core.prompts import Placement, PromptProfile
 from training.core.types import Hint, Outcome, Problem
 from training.errors import UserError
 from training.runs.config import load_config, profile_of
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, not_fetched
 from training.runs.processes import child_environment, kill_tree
 
 TERMINATE_PATIENCE_S = 5.0
@@ -46,7 +45,7 @@ def checkpoints_of(paths: RunPaths, recorded_steps: Sequence[int] = ()) -> tuple
     }
     if not found:
         if paths.cluster.is_file():
-            raise UserError(not_fetched(paths))
+            raise UserError(not_fetched(paths, "checkpoints"))
         raise UserError(
             f"{paths.run_id} has no checkpoint on this machine ({paths.checkpoints}). Checkpoint replay needs them: "
             "train a run here, or copy its checkpoints back."

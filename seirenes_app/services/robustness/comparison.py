@@ -111,7 +111,7 @@ def _refusal(first: Track, side: _Side) -> str:
     if track.asking != first.asking:
         return f"it was asked {track.asking}, and {first.run or first.title} {first.asking}"
     if not side.rows:
-        return "none of its checkpoints has its rows any more, and totals cannot be paired"
+        return "the rows of its checkpoints are not here, and totals cannot be paired"
     if not track.by_step:
         return "its models have no order"
     return ""

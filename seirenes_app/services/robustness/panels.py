@@ -37,7 +37,7 @@ from training.runs.status import History
 BANDS = "Bands are 95% intervals over problems."
 CLOSED_FORM = " Those of differences are in closed form, as there are many checkpoints."
 TOTALS_ONLY = (
-    " Hollow points have only their totals left: their bands count each problem once, which makes them wider than need "
+    " Of hollow points only the totals are here: their bands count each problem once, which makes them wider than need "
     "be."
 )
 FLIPS = (

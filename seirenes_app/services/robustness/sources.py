@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One opened folder. `store` has its rows; `counts[track.key][target]` are totals of points whose rows are gone."""
+    """One opened folder. `store` has its rows; `counts[track.key][target]` are totals of points without rows here."""
 
     root: Path
     store: EvalDir
@@ -53,6 +53,8 @@ class Source:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     readers: Mapping[int | None, int] = field(default_factory=dict)
     """Rows by the version of the answer reader that graded them; None: not recorded."""
+    not_fetched: int = 0
+    """Evaluations of a run on a cluster of which only the totals are here."""
 
     def track(self, key: str) -> Track:
         found = next((t for t in self.tracks if t.key == key), None)
@@ -105,7 +107,7 @@ def open_run(paths: RunPaths) -> Source:
         counts[track.key] = {t: e.metrics for e in points if (t := target_name(e.step)) not in there}
     return Source(
         paths.root, store, Origin.RUN, name, tuple(tracks), cells, counts, tuple(warnings), state, config,
-        readers=readers,
+        readers=readers, not_fetched=sum(map(len, counts.values())) if paths.cluster.is_file() else 0,
     )  # fmt: skip
 
 

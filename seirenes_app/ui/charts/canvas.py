@@ -41,7 +41,7 @@ HATCHES = {
 }  # fmt: skip
 WIDEST = {Scale.SHARE: ("100%", "[100, 100]"), Scale.POINTS: ("−00.0", "[−00.0, −00.0]")}
 """Entries stand still under a moving cursor: the widest value fits."""
-HOLLOW = "hollow: only totals are left"
+HOLLOW = "hollow: only totals are here"
 
 
 def nearest(x: Sequence[float], wanted: float) -> int:

@@ -1,13 +1,13 @@
-"""Fetching the files of a run on a cluster: which kinds, how large, how far. The one dialog of Train and Traces."""
+"""Fetching the files of a run on a cluster: which kinds, how large, how far. The one dialog of all pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QWidget
 
-from seirenes_app.services.cluster_runs import KINDS, RemoteFile, fetch, remote_files, unless_interrupted
+from seirenes_app.services.cluster_runs import KINDS, RemoteFile, cluster_place, fetch, remote_files, unless_interrupted
 from seirenes_app.services.formatting import byte_size, count_of
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2
@@ -151,3 +151,19 @@ class FetchDialog(PageDialog):
     def done(self, code: int) -> None:
         self._is_cancelled = True
         super().done(code)
+
+
+NOT_FETCHED = "Not fetched yet"
+
+
+def open_fetch(
+    paths: RunPaths | None, tasks: TaskRunner, fetched: Callable[[RunPaths], object], parent: QWidget,
+    wanted: Sequence[str] = KINDS,
+) -> None:  # fmt: skip
+    """Show the dialog for a run on a cluster; nothing for another one. `fetched` is called once files have come."""
+    if paths is None or (place := cluster_place(paths)) is None:
+        return
+    dialog = FetchDialog(paths, place.cluster, tasks, wanted, parent)
+    dialog.fetched.connect(fetched)
+    dialog.finished.connect(lambda _code: dialog.deleteLater())
+    dialog.open()

@@ -95,6 +95,21 @@ def test_a_follower_notes_until_when_it_followed(lab, jobs):
     assert time.time() - last_followed(paths) < 60
 
 
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (["eval", "RUN"], "checkpoints"), (["crossplay", "RUN"], "checkpoints"),
+        (["export", "RUN", "--to", "hf"], "checkpoints"), (["analyse", "RUN"], "rollouts"),
+        (["traces", "RUN"], "rollouts"), (["audit", "RUN"], "rollouts"), (["eval", "--regrade", "RUN"], "evaluations"),
+    ],
+)  # fmt: skip
+def test_what_was_not_fetched_is_said_with_the_command_that_does(lab, capsys, command, kind):
+    paths = submit(lab, RunConfig())
+    assert follow(paths, poll_s=0.1)
+    assert main([paths.run_id if word == "RUN" else word for word in command]) == 2
+    assert f"seirenes cluster fetch {paths.run_id} --only {kind}" in capsys.readouterr().err
+
+
 def test_a_job_whose_answer_was_lost_is_started_once(lab, jobs):
     jobs.drop_after_post = True
     with pytest.raises(ClusterError, match="cluster follow"):

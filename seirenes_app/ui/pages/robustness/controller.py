@@ -48,6 +48,8 @@ class Opened:
     """The lock of the trainer, where the rows are a run's own."""
     readers: Mapping[int | None, int]
     """Rows by the version of the answer reader that graded them."""
+    not_fetched: int
+    """Evaluations of a run on a cluster of which only the totals are here."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,8 @@ def _describe(root: Path, source: ResultSource) -> Opened:
         raise NotReadyError(f"{source.source.name} has nothing to show yet.")
     found = source.source
     lock = RunPaths(root).lock if found.origin is Origin.RUN else None
-    return Opened(root, found.name, source.tracks, has_matrix, source.warnings, found.store, lock, found.readers)
+    return Opened(root, found.name, source.tracks, has_matrix, source.warnings, found.store, lock, found.readers,
+                  found.not_fetched)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.cost_dialogs import ask_cost
 from seirenes_app.ui.widgets.dialogs import PageDialog
-from seirenes_app.ui.widgets.labels import make_label, set_tone, wrap_anywhere
+from seirenes_app.ui.widgets.labels import IconLine, make_label, set_tone, wrap_anywhere
 from seirenes_app.ui.widgets.model_picker import argument_of
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.progress import Progress
@@ -111,14 +111,19 @@ class EvaluateDialog(PageDialog):
     """EvalRequest"""
     modelRequested = Signal()
     """A model is to be chosen, for `add_model`."""
+    fetchRequested = Signal(object)
+    """RunPaths whose checkpoints are to be fetched."""
 
     def __init__(
         self, checkpoints: Mapping[RunPaths, Sequence[int]], suites: Mapping[Path, SuiteManifest],
         estimate: Callable[[EvalRequest], TimeRange], tasks: TaskRunner, parent: QWidget | None = None, *,
         costs: Callable[[EvalRequest], tuple[CostEstimate, ...]] = request_costs,
+        clusters: Mapping[RunPaths, str] | None = None,
     ) -> None:  # fmt: skip
-        """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some."""
+        """`checkpoints`: the steps of each run that may be evaluated; of several runs, all must have some. `clusters`:
+        where the checkpoints of a run are that has none here."""
         super().__init__("Evaluate", parent)
+        self._clusters = clusters or {}
         self._checkpoints, self._suites, self._estimate = checkpoints, suites, estimate
         self._tasks, self._costs = tasks, costs
         self._asking: Asking | None = None
@@ -170,7 +175,24 @@ class EvaluateDialog(PageDialog):
             for text, wanted in PICKS.items()
             if several
         }
-        return row((self.targets, 1), column(*self.picks.values(), None, self.add, spacing=2), spacing=SPACE_3)
+        self.lacking = IconLine()
+        self.fetch = make_button("Fetch…", "drop", tip="Bring the checkpoints here", clicked=self._ask_fetch)
+        self.fetch.setVisible(bool(self._clusters))
+        if self._clusters:
+            self.lacking.render_line("server", "muted", self._lack)
+        chosen = row((self.targets, 1), column(*self.picks.values(), None, self.add, spacing=2), spacing=SPACE_3)
+        return column(chosen, row((self.lacking, 1), self.fetch, spacing=SPACE_3), spacing=SPACE_2)
+
+    @property
+    def _lack(self) -> str:
+        """Whose checkpoints were not fetched."""
+        if self._clusters and self._one_run:
+            return f"The checkpoints of this run are on {next(iter(self._clusters.values()))} and were not fetched yet."
+        return f"Not fetched yet: the checkpoints of {' and '.join(run.run_id for run in self._clusters)}."
+
+    def _ask_fetch(self) -> None:
+        self.reject()
+        self.fetchRequested.emit(next(iter(self._clusters)))
 
     def _build_options(self) -> QGridLayout:
         self.suite, self.second_suite = self._make_suites("Suite"), self._make_suites("Second suite")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QModelIndex, Signal
-from PySide6.QtWidgets import QComboBox, QStackedLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QPushButton, QWidget
 
 from seirenes_app.services import hint_figures
 from seirenes_app.services.charts.data import ChartData
@@ -135,10 +135,7 @@ class HintsView(QWidget):
         )  # fmt: skip
         self.figures, self._nothing = QWidget(), EmptyStateHolder()
         self.figures.setLayout(figures)
-        self._stack = QStackedLayout()
-        self._stack.addWidget(self._nothing)
-        self._stack.addWidget(self.figures)
-        column(self.progress, SPACE_2, (self._stack, 1), spacing=0, parent=self)
+        column(self.progress, SPACE_2, (self._nothing, 1), self.figures, spacing=0, parent=self)
         self.render_nothing("Hints", "What the Adversary of a run wrote, and what it did.")
 
     @property
@@ -146,13 +143,18 @@ class HintsView(QWidget):
         """The message in place of figures that was shown last."""
         return self._nothing.state.accessibleName() if self._nothing.state is not None else ""
 
-    def render_nothing(self, title: str, text: str, *, analyse: bool = False) -> None:
+    def render_nothing(
+        self, title: str, text: str, *, analyse: bool = False, icon: str = "note", buttons: tuple[QPushButton, ...] = ()
+    ) -> None:
         """There are no figures, and the reason; `analyse`: they can be asked for."""
         self.root = None
         self.progress.clear()
-        button = make_button("Analyse the hints", "play", kind="primary", clicked=self.analyseRequested.emit)
-        self._nothing.render_state("note", title, text, (button,) if analyse else ())
-        self._stack.setCurrentWidget(self._nothing)
+        if analyse:
+            start = make_button("Analyse the hints", "play", kind="primary", clicked=self.analyseRequested.emit)
+            buttons = (*buttons, start)
+        self._nothing.render_state(icon, title, text, buttons)
+        self.figures.hide()
+        self._nothing.show()
 
     def render_progress(self, done: int = 0, total: int = 0) -> None:
         text = f"Describing hints: {done:,} of {total:,}" if total else READING
@@ -178,7 +180,8 @@ class HintsView(QWidget):
             hint_figures.replay_table(found),
         )  # fmt: skip
         self.forms.render_analysis(found)
-        self._stack.setCurrentWidget(self.figures)
+        self._nothing.hide()
+        self.figures.show()
 
     def draw_next(self) -> bool:
         """Draw the next chart that is in view and has changed; False where there is none."""

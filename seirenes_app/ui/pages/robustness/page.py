@@ -15,9 +15,11 @@ from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication, QResizeEve
 from PySide6.QtWidgets import QComboBox, QPushButton, QStackedLayout, QWidget
 
 from seirenes_app.services.answer_reading import older_rows
+from seirenes_app.services.cluster_runs import cluster_place, missing_kinds
 from seirenes_app.services.evaluation_estimate import estimate_request, request_costs
 from seirenes_app.services.evaluation_request import evaluation_name
 from seirenes_app.services.evaluations import EvaluationRepository, EvaluationSummary, checkpoint_steps
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.hint_authoring.suites import suites_folder
 from seirenes_app.services.hint_figures import HintAnalysis, analyse_hints
 from seirenes_app.services.models.inventory import ModelEntry
@@ -71,6 +73,7 @@ from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row, scroll_area
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.dialogs import DialogHolder
+from seirenes_app.ui.widgets.fetch_dialog import NOT_FETCHED, open_fetch
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.model_picker import ModelPicker
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
@@ -87,7 +90,7 @@ DRAW_MS, BUSY_MS = 30, 4
 CHECK_MS = 2500
 MAX_PROBLEMS = 2000
 MAX_TOKENS = 128
-TOTALS_ONLY = "Only the totals of this point are stored; its rows are gone."
+TOTALS_ONLY = "Only the totals of this point are here, and not its rows."
 SEVERAL = "This point is combined from several sets of rows; open one of them in another chart."
 NO_RUN = "The run of these models is not among your runs, so its checkpoints cannot be replayed."
 
@@ -210,6 +213,8 @@ class RobustnessPage(Page):
     """(title, text)"""
     downloadRequested = Signal(str)
     """Hub id of a model, "" for none."""
+    fetched = Signal(object)
+    """RunPaths of a run on a cluster whose files have come."""
 
     def __init__(
         self, runs: RunsModel, models: ModelInventory, recorded: RunPaths | None = None,
@@ -224,6 +229,8 @@ class RobustnessPage(Page):
         self._running_replay: CheckpointReplay | None = None
         self.dialogs = DialogHolder(self)
         self._tasks, self._prompt_tasks = TaskRunner(self, threads=1), TaskRunner(self)
+        # Its own thread: a cluster may take seconds to answer, or to refuse.
+        self._fetch_tasks = TaskRunner(self, threads=1)
         self.track: Track | None = None
         self._opened: Opened | None = None
         self._transfer_of: Opened | None = None
@@ -269,7 +276,10 @@ class RobustnessPage(Page):
         self.warning = Card("warn", padding=8)
         self.warning_text = make_label("", wrap=True, select=True)
         self.regrade_button = action_button(self.actions_["regrade"])
-        self.warning.body.addLayout(row((self.warning_text, 1), self.regrade_button))
+        self.fetch_button = make_button(
+            "Fetch…", "drop", tip="Bring the answers here", clicked=lambda: self.open_fetch(("evaluations",))
+        )
+        self.warning.body.addLayout(row((self.warning_text, 1), self.regrade_button, self.fetch_button))
         self.warning.hide()
         self.report_banner = Banner()
         footer = column(self.warning, self.report_banner, self.evaluation_bar, margins=(28, 0, 28, SPACE_2))
@@ -340,7 +350,7 @@ class RobustnessPage(Page):
     def close_down(self) -> None:
         self.deactivate()
         self._leave_replay()
-        tasks = (self._replay_tasks, self._hint_tasks, self._tasks, self._prompt_tasks)
+        tasks = (self._replay_tasks, self._hint_tasks, self._tasks, self._prompt_tasks, self._fetch_tasks)
         for part in (*tasks, self.evaluations, self.studies, self.controller):
             part.close()
 
@@ -402,7 +412,7 @@ class RobustnessPage(Page):
         refreshed = self._opened is not None and self._opened.root == opened.root
         self._opened = opened
         self.actions_["regrade"].setEnabled(self._can_regrade)
-        self._render_warnings(opened.warnings)
+        self._render_warnings((*opened.warnings, *self._unfetched_rows(opened)))
         self.header.render_tracks(opened.tracks)
         same = next((t for t in opened.tracks if self.track is not None and t.key == self.track.key), None)
         self._show_track(same or next(iter(opened.tracks), None), reset=not refreshed)
@@ -426,6 +436,7 @@ class RobustnessPage(Page):
             self.grid.render_track(track)
             self._leave_replay()
             self.replay.render_problem(None)
+        self._render_replay()
         if track is not None:
             self.header.render_track(track)
             self.controller.show(track)
@@ -466,6 +477,7 @@ class RobustnessPage(Page):
         self.warning.setVisible(bool(warnings))
         older = self._opened is not None and older_rows(self._opened.readers) > 0
         self.regrade_button.setVisible(older and self.actions_["regrade"].isEnabled())
+        self.fetch_button.setVisible(self._opened is not None and self._opened.not_fetched > 0)
         self.warning_text.setText("\n".join(warnings))
 
     def _render_tools(self) -> None:
@@ -531,6 +543,8 @@ class RobustnessPage(Page):
             self.rows.open(point.traces)
         elif point.basis is Basis.STEP and self.root is not None:
             self.tracesRequested.emit(RunPaths(self.root), rollouts_behind(key, point))
+        elif point.basis is Basis.COUNTS and self._opened is not None and self._opened.not_fetched:
+            self.open_fetch(("evaluations",))
         else:
             self.toast.emit(TOTALS_ONLY if point.basis is Basis.COUNTS else SEVERAL)
 
@@ -593,14 +607,21 @@ class RobustnessPage(Page):
     ) -> None:  # fmt: skip
         """Show the dialog; suites and checkpoints are looked up first."""
 
+        again = partial(
+            self._ask_evaluate, runs, model=model, cross_play=cross_play, for_compare=for_compare, transfer=transfer
+        )
+        clusters = {run: place.cluster for run in runs if "checkpoints" in missing_kinds(run)
+                    and (place := cluster_place(run)) is not None}  # fmt: skip
+
         def read() -> tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]:
             return {run: checkpoint_steps(run) for run in runs}, SuiteRepository(suites_folder()).manifests()
 
         def show(found: tuple[dict[RunPaths, tuple[int, ...]], dict[Path, SuiteManifest]]) -> None:
             dialog = EvaluateDialog(
                 *found, lambda r: estimate_request(r, self.evaluations.summaries), self._prompt_tasks, self,
-                costs=lambda r: request_costs(r, self.evaluations.summaries),
+                costs=lambda r: request_costs(r, self.evaluations.summaries), clusters=clusters,
             )  # fmt: skip
+            dialog.fetchRequested.connect(lambda run: self._fetch(run, ("checkpoints",), again))
             if cross_play and dialog.kind.buttons[CROSS_PLAY].isEnabled():
                 dialog.kind.buttons[CROSS_PLAY].click()
             if model is not None:
@@ -689,7 +710,55 @@ class RobustnessPage(Page):
         dialog.startRequested.connect(start)
         self.dialogs.show_dialog(dialog)
 
+    # ------------------------------------------------------------------ files of a run on a cluster
+
+    def open_fetch(self, wanted: Sequence[str]) -> None:
+        """Bring files of the run that is shown here."""
+        self._fetch(self._hint_run(), wanted)
+
+    def _fetch(self, run: RunPaths | None, wanted: Sequence[str], then: Callable[[], object] = lambda: None) -> None:
+        def fetched(paths: RunPaths) -> None:
+            self.fetched.emit(paths)
+            then()
+
+        open_fetch(run, self._fetch_tasks, fetched, self, wanted)
+
+    def reread(self, paths: RunPaths) -> None:
+        """Show what was fetched of a run."""
+        if self._hint_run() != paths:
+            return
+        self.controller.check_for_changes()
+        self._render_replay()
+        self.show_view(self.stack.view or View.CHARTS)
+
+    def _unfetched_rows(self, opened: Opened) -> tuple[str, ...]:
+        place = cluster_place(RunPaths(opened.root)) if opened.not_fetched else None
+        if place is None:
+            return ()
+        what = count_of(opened.not_fetched, "evaluation")
+        return (
+            f"The answers of {what} are on {place.cluster} and were not fetched yet: of those only totals are shown, "
+            "and no change is paired.",
+        )
+
+    def _unfetched(self, run: RunPaths | None, *kinds: str) -> tuple[str, tuple[QPushButton, ...]]:
+        """What is said where some of these kinds were not fetched, with the button that does it; "" where all were."""
+        missing = [kind for kind in kinds if run is not None and kind in missing_kinds(run)]
+        if run is None or not missing or (place := cluster_place(run)) is None:
+            return "", ()
+        text = (
+            f"The {' and the '.join(missing)} of this run are on {place.cluster}. They are brought here "
+            "on request; a later fetch brings what is new."
+        )
+        tip = f"Bring the {' and the '.join(missing)} here"
+        fetch = make_button("Fetch…", "drop", kind="primary", tip=tip, clicked=lambda: self.open_fetch(missing))
+        return text, (fetch,)
+
     # ------------------------------------------------------------------ checkpoint replay
+
+    def _render_replay(self) -> None:
+        run = self._run_of(self.track) if self.track is not None else None
+        self.replay.render_nothing(*self._unfetched(run, "evaluations", "checkpoints"))
 
     def _open_replay(self, trace: Trace) -> None:
         self.rows.hide()
@@ -780,6 +849,8 @@ class RobustnessPage(Page):
         run = self._hint_run()
         if run is None:
             self.hints.render_nothing("No run", NO_HINT_RUN)
+        elif (unfetched := self._unfetched(run, "rollouts"))[0]:
+            self.hints.render_nothing(NOT_FETCHED, unfetched[0], icon="server", buttons=unfetched[1])
         elif self.hints.root != run.root and not self._hint_tasks.is_running(run.root):
             self._analyse_hints()
 

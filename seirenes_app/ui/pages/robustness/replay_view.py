@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QKeyEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QSizePolicy, QWidget
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QPushButton, QSizePolicy, QWidget
 
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.robustness.checkpoint_replay import open_before
@@ -20,7 +20,8 @@ from seirenes_app.ui.widgets.badges import BadgeStyle
 from seirenes_app.ui.widgets.banner import Banner, BannerKind
 from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, ignore_wheel, row, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
-from seirenes_app.ui.widgets.cards import Card
+from seirenes_app.ui.widgets.cards import Card, EmptyStateHolder
+from seirenes_app.ui.widgets.fetch_dialog import NOT_FETCHED
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
@@ -220,7 +221,13 @@ class CheckpointReplayView(QWidget):
         self.trace: Trace | None = None
         self.busy = False
         self.card, self.banner = ReplayCard(), Banner()
-        column(self._build_problem(), self.card, self.banner, self._build_pair(), None, spacing=SPACE_4, parent=self)
+        self._replay, self._nothing = QWidget(), EmptyStateHolder()
+        column(
+            self._build_problem(), self.card, self.banner, self._build_pair(), None, spacing=SPACE_4,
+            parent=self._replay,
+        )  # fmt: skip
+        column((self._nothing, 1), self._replay, parent=self)
+        self.render_nothing("")
         self.card.strip.chosen.connect(lambda _index: self._render_pair())
         self.left.activated.connect(lambda _i: self._render_pair())
         self.render_problem(None)
@@ -258,6 +265,18 @@ class CheckpointReplayView(QWidget):
         self.pair.hide()
         fill(self.pair_card.body, head, self.error, self.pair)
         return self.pair_card
+
+    @property
+    def nothing(self) -> str:
+        """The message in place of a replay; "" where there can be one."""
+        return self._nothing.state.accessibleName() if self._nothing.state and self._replay.isHidden() else ""
+
+    def render_nothing(self, text: str, buttons: tuple[QPushButton, ...] = ()) -> None:
+        """Files that a replay needs were not fetched, and which; "" where all are here."""
+        if text:
+            self._nothing.render_state("server", NOT_FETCHED, text, buttons)
+        self._replay.setVisible(not text)
+        self._nothing.setVisible(bool(text))
 
     def render_problem(self, trace: Trace | None) -> None:
         self.trace = trace

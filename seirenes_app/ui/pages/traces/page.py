@@ -27,7 +27,7 @@ from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import EmptyState, EmptyStateHolder, centred
-from seirenes_app.ui.widgets.fetch_dialog import FetchDialog
+from seirenes_app.ui.widgets.fetch_dialog import NOT_FETCHED, open_fetch
 from seirenes_app.ui.widgets.labels import make_label
 from seirenes_app.ui.widgets.source_menu import SourceMenu, is_live
 from training.rollouts.reader import Facets, RolloutQuery, Sort
@@ -96,6 +96,7 @@ class TracesPage(Page):
     craftRequested = Signal(object)  # Draft
     demoRequested = Signal()
     toast = Signal(str)  # What was done, in a line
+    fetched = Signal(object)  # RunPaths of a run on a cluster whose files have come
     problem = Signal(str, str)  # (title, text)
 
     def __init__(self, runs: RunsModel, recorded: RunPaths | None = None, parent: QWidget | None = None) -> None:
@@ -254,7 +255,7 @@ class TracesPage(Page):
                 "Fetch…", "drop", kind="primary", tip="Bring the rollouts here", clicked=self.open_fetch
             )
             self._show_empty(
-                "server", "Not fetched yet",
+                "server", NOT_FETCHED,
                 f"The rollouts of this run are on {place.cluster}, where it trains. They are brought here on request; "
                 "a later fetch brings what is new.", fetch,
             )  # fmt: skip
@@ -427,12 +428,7 @@ class TracesPage(Page):
 
     def open_fetch(self) -> None:
         """Bring the rollouts of a run on a cluster here; the page reads them once they are."""
-        if self.paths is None or (place := cluster_place(self.paths)) is None:
-            return
-        dialog = FetchDialog(self.paths, place.cluster, self._fetch_tasks, ("rollouts",), self)
-        dialog.fetched.connect(self.reread)
-        dialog.finished.connect(lambda _code: dialog.deleteLater())
-        dialog.open()
+        open_fetch(self.paths, self._fetch_tasks, self.fetched.emit, self, ("rollouts",))
 
     def open_audit(self) -> None:
         if self._audit.isEnabled() and self.paths is not None:

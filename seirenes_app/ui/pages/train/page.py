@@ -35,7 +35,7 @@ from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import Theme
 from seirenes_app.ui.widgets.banner import BannerAction, BannerKind
 from seirenes_app.ui.widgets.dialogs import MessageDialog, ask_discard
-from seirenes_app.ui.widgets.fetch_dialog import FetchDialog
+from seirenes_app.ui.widgets.fetch_dialog import open_fetch
 from training.errors import UserError
 from training.runs.config import RunConfig, Tuning, load_config, to_toml
 from training.runs.paths import RunPaths, change_settings
@@ -279,16 +279,10 @@ class TrainPage(Page):
 
     def open_fetch(self, paths: RunPaths) -> None:
         """Bring files of a run on a cluster here."""
-        if (place := cluster_place(paths)) is None:
-            return
-        dialog = FetchDialog(paths, place.cluster, self._cluster_tasks, parent=self)
-        dialog.fetched.connect(self._on_fetched)
-        dialog.finished.connect(lambda _code: dialog.deleteLater())
-        dialog.open()
+        open_fetch(paths, self._cluster_tasks, self.fetched.emit, self)
 
-    def _on_fetched(self, paths: RunPaths) -> None:
-        self.toast.emit(f"The files of {paths.run_id} are here.")
-        self.fetched.emit(paths)
+    def reread(self, paths: RunPaths) -> None:
+        """Show what was fetched of a run."""
         if self._watcher is not None and self._watcher.paths == paths:
             self.view.render_place(cluster_place(paths))
             self.view.render(self._watcher.state, stopping=self._control.stopping(paths))
