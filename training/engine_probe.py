@@ -132,9 +132,9 @@ def form_of(described: Any, name: str, *, answer: bool) -> dict[str, Any]:
 
 def refused_key(url: str, code: int) -> EngineError:
     return EngineError(
-        f"{url} does not accept the key (code {code}). Save its key: seirenes judge key {url}"
+        f"{url} does not accept the key (code {code}). Save its key: seirenes engine key {url}"
         if server_key(url)
-        else f"{url} wants a key (code {code}), and none is saved for it. Save it: seirenes judge key {url}"
+        else f"{url} wants a key (code {code}), and none is saved for it. Save it: seirenes engine key {url}"
     )
 
 

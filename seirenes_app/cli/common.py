@@ -24,7 +24,7 @@ from seirenes_app.services.run_summary import STOP_TEXT
 from seirenes_app.store.resources import recorded_run
 from training.core.prompts import PromptProfile
 from training.core.types import Condition
-from training.endpoints import CostEstimate, Meter
+from training.endpoints import CostEstimate, Meter, save_server_key
 from training.errors import UserError
 from training.evaluation.plan import SpendLimits
 from training.prompt_files import AUTO, find_profile, successor
@@ -59,6 +59,12 @@ def read_key() -> str:
     if not key:
         raise UserError("No key was given. Type it, or remove the one that is kept with --remove.")
     return key
+
+
+def change_key(base_url: str, *, remove: bool) -> None:
+    """Keep the key of a server in the system keyring, as it is typed or comes from a pipe, or remove it, and say so."""
+    save_server_key(base_url, "" if remove else read_key())
+    say("The key is removed." if remove else "The key is in the system keyring.")
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from rich.table import Table
 
-from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table, say
+from seirenes_app.cli.common import OUT, ProgressLine, change_key, display_progress, interruptible, print_table, say
 from seirenes_app.services.engine_server import (
     PORT,
     Backend,
@@ -21,6 +21,7 @@ from seirenes_app.services.engine_server import (
     stop_engine,
 )
 from seirenes_app.services.scale import MODELS, SPANS, Plan, Span, parse_span, tables
+from training.endpoints import read_address
 from training.errors import UserError
 
 RECKON_HELP = {
@@ -51,6 +52,9 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     status.add_argument("--json", action="store_true")
     stop = parts.add_parser("stop", help="end a server; what it saved stays for runs that are resumed")
     stop.add_argument("port", metavar="PORT", type=int, nargs="?", help="default: the one that runs")
+    key = parts.add_parser("key", help="keep a server's key in the system keyring; typed, or read from a pipe")
+    key.add_argument("url", metavar="URL", help="the server's address, as in engine.url")
+    key.add_argument("--remove", action="store_true", help="remove the key that is kept")
     reckon = parts.add_parser(
         "reckon", help="tokens, memory, hours and money of a run with 4B, 7B and 30B-A3B, from public figures",
         description="Reckon a run at a scale that was not measured here: every figure is a range from public figures "
@@ -68,7 +72,19 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def engine(options: argparse.Namespace) -> int:
-    return {"start": _start, "status": _status, "stop": _stop, "reckon": _reckon}[options.part](options)
+    parts = {"start": _start, "status": _status, "stop": _stop, "key": _key, "reckon": _reckon}
+    return parts[options.part](options)
+
+
+def _key(options: argparse.Namespace) -> int:
+    try:
+        url = read_address(options.url)
+    except UserError:
+        raise UserError(
+            f"{options.url!r} is no server's address. Write it as in engine.url: http://host:port"
+        ) from None
+    change_key(url, remove=options.remove)
+    return 0
 
 
 def _written(found: Span) -> str:

@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from seirenes_app.cli.common import OUT, ProgressLine, display_progress, interruptible, print_table, read_key
+from seirenes_app.cli.common import OUT, ProgressLine, change_key, display_progress, interruptible, print_table
 from seirenes_app.services.formatting import count_of, duration, percent, percent_interval
 from seirenes_app.services.hint_authoring.draft import DraftProblem
 from seirenes_app.services.hint_authoring.problems import as_problem, guess_kind
 from seirenes_app.services.judging import JudgeStanding, ask_judge, measure_judge
 from training.core.validity import Decision, JudgeOptions
-from training.endpoints import save_server_key
 from training.errors import UserError
 from training.evaluation.hint_labels import judged_hints, labels_version
 from training.judges import JudgeKind, JudgeMeasurement, find_judge, known_measurements
@@ -160,10 +159,5 @@ def _key(options: argparse.Namespace) -> int:
     ref = find_judge(options.address)
     if ref.kind is not JudgeKind.SERVER:
         raise UserError(f"{options.address} is no server's address. Write it as http://host:port/v1.")
-    if options.remove:
-        save_server_key(ref.place, "")
-        OUT.print("The key is removed.")
-        return 0
-    save_server_key(ref.place, read_key())
-    OUT.print("The key is in the system keyring.")
+    change_key(ref.place, remove=options.remove)
     return 0

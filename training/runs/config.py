@@ -132,7 +132,7 @@ class EngineConfig:
     """What samples and trains: this machine, or a server that speaks the Tinker API."""
 
     backend: EngineKind = option(EngineKind.LOCAL, "local: this machine. tinker: a server that speaks the Tinker API.")
-    url: str = option("http://127.0.0.1:8000", "Address of the server. Its key is kept in the system keyring.")
+    url: str = option("http://127.0.0.1:8000", "Address of the server. Save its key with: seirenes engine key URL")
     base_model: str = option("", "The server's name of the model in model.path. Empty: the path itself.")
     concurrency: int = option(64, "Requests to the server at a time.", low=1, high=4096)
     timeout_s: float = option(600.0, "Longest wait for one answer of the server.", unit="s", low=5, high=86_400)

@@ -1,6 +1,7 @@
 """Facts about the training server of this machine: what it is started with, and the errors before that. The server
 itself is tried by `tests/bench/bench_tinker.py`."""
 
+import io
 import json
 import os
 import socket
@@ -27,6 +28,9 @@ from seirenes_app.services.engine_server import (
     start_engine,
     stop_engine,
 )
+from tests.helpers import keyring_file
+from training.endpoints import server_key
+from training.engine_probe import refused_key
 from training.errors import UserError
 from training.resources import resources_folder
 from training.runs.config import EngineKind, check_engine, from_dict
@@ -59,6 +63,21 @@ def test_a_server_that_is_away_is_named_before_a_run_is_made(tmp_path, capsys):
     assert main(["train", str(config), "--run-dir", str(tmp_path / "run")]) != 0
     assert "http://127.0.0.1:1 cannot be reached. Check engine.url" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_key_of_a_server_is_kept_under_the_address_that_a_run_names(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TEST_KEYRING", str(tmp_path / "keyring.json"))
+    with keyring_file.file_keyring():
+        monkeypatch.setattr(sys, "stdin", io.StringIO("tml-secret\n"))
+        assert main(["engine", "key", "http://host:8123/"]) == 0
+        assert server_key("http://host:8123") == "tml-secret"
+        # A message about the key names this command.
+        assert "Save its key: seirenes engine key http://host:8123" in str(refused_key("http://host:8123", 401))
+        assert main(["engine", "key", "http://host:8123", "--remove"]) == 0
+        assert server_key("http://host:8123") is None
+    assert "tml-secret" not in capsys.readouterr().out
+    assert main(["engine", "key", "nowhere"]) == 2
+    assert "engine.url" in capsys.readouterr().err
 
 
 def test_the_printed_table_is_one_that_a_run_takes(record):
