@@ -345,6 +345,12 @@ def check_engine_server(config: RunConfig) -> None:
         engine_probe.check_requests(config.engine.url, 3.0)
 
 
+def describe_engine_server(config: RunConfig) -> str:
+    """That the server of a run answers and serves the model, in a sentence; a UserError as of `check_engine_server`."""
+    check_engine_server(config)
+    return f"{config.engine.url} answers and serves {config.engine.base_model or config.model.path}."
+
+
 def _last_lines(port: int) -> str:
     try:
         with log_file(port).open("rb") as log:

@@ -1,7 +1,10 @@
 """Facts about the Train page: real run directories, offscreen, with real clicks and keys."""
 
+import json
 import shutil
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from helpers.model_folders import model_folder
@@ -60,6 +63,71 @@ def page(qtbot, qapp, root):
     made.show_new(None)
     made.deactivate()
     tasks.close()
+
+
+def of_server(url):
+    return RunConfig(
+        model=replace(ModelConfig(), tuning="lora"),
+        engine=replace(RunConfig().engine, backend="tinker", url=url, base_model="org/served"),
+    )
+
+
+@pytest.fixture
+def listening():
+    """A server that takes connections and does not answer until `go` is set, and then as a Tinker server does."""
+    go = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            go.wait(20)
+            found = self.path == "/api/v1/get_server_capabilities"
+            body = json.dumps({"supported_models": [{"model_name": "org/served"}]} if found else {}).encode()
+            self.send_response(200 if found else 405)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", go
+        go.set()
+        server.shutdown()
+
+
+def test_the_panel_asks_the_server_of_the_engine_and_start_does_not_wait(page, qtbot, listening):
+    url, go = listening
+    page.new.render_config(of_server(url))
+    line, start = page.new.panel.server.text, page.new.start
+    qtbot.waitUntil(lambda: line.text().startswith(f"Asking {url}."), timeout=20_000)
+    assert start.isEnabled()
+    assert page.new.panel.server.isVisible()
+    go.set()
+    qtbot.waitUntil(lambda: line.text() == f"{url} answers and serves org/served.", timeout=20_000)
+    # Another model is asked for at once.
+    page.new.form.fields["engine.base_model"].take("org/other")
+    qtbot.waitUntil(lambda: "does not serve org/other. It serves org/served." in line.text(), timeout=20_000)
+    assert start.text() == "Start anyway"
+    assert "org/other" in start.accessibleDescription()
+    page.new.render_config(RunConfig())
+    qtbot.waitUntil(page.new.panel.server.isHidden, timeout=20_000)
+
+
+def test_a_server_that_is_away_can_be_asked_again(page, qtbot, listening):
+    url, go = listening
+    go.set()
+    check = page.new.panel.server
+    page.new.render_config(of_server("http://127.0.0.1:1"))
+    qtbot.waitUntil(lambda: "127.0.0.1:1 cannot be reached. Check engine.url" in check.text.text(), timeout=20_000)
+    page.new.form.fields["engine.url"].take(url)
+    qtbot.waitUntil(lambda: "answers" in check.text.text(), timeout=20_000)
+    go.clear()
+    qtbot.mouseClick(check.again, Qt.MouseButton.LeftButton)
+    assert check.text.text().startswith("Asking")
+    go.set()
+    qtbot.waitUntil(lambda: "answers" in check.text.text(), timeout=20_000)
 
 
 class Run:

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from seirenes_app.services.dry_run import keep_measurement, measure_run
+from seirenes_app.services.engine_server import describe_engine_server
 from seirenes_app.services.estimate import EstimatePart
 from seirenes_app.services.evaluations import STARTER
 from seirenes_app.services.exact_prompt import ExactPrompt, prompts_to_show, render_prompts
@@ -50,7 +51,7 @@ from seirenes_app.ui.widgets.prompt_editor import PromptRow
 from training.core.prompts import PromptProfile, TokenLimits
 from training.core.validity import JudgeOptions
 from training.errors import UserError
-from training.runs.config import EvalConfig, Preset, RolloutConfig, RunConfig, load_config
+from training.runs.config import EngineKind, EvalConfig, Preset, RolloutConfig, RunConfig, load_config
 from training.runs.processes import RunSummary
 
 TILE_WIDTH = 210
@@ -168,6 +169,27 @@ class Breakdown(QWidget):
         self.setAccessibleName(f"{self._name}: {figure}. {said}")
 
 
+class ServerCheck(QWidget):
+    """What the server of the engine answers, and a way to ask again. Hidden for the engine of this machine."""
+
+    againRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon, self.text = IconLabel("clock", 16), wrap_anywhere(make_label("", wrap=True))
+        self.again = make_button("Check again", "refresh", kind="quiet", clicked=self.againRequested.emit)
+        line = row(self._icon, (self.text, 1))
+        line.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
+        column(line, row(self.again, None), spacing=SPACE_1, parent=self)
+        self.hide()
+
+    def render_answer(self, icon: str, tone: str, text: str) -> None:
+        """The sentence; "" where there is no server to ask."""
+        self._icon.render_icon(icon or "clock", tone)
+        self.text.setText(text)
+        self.setVisible(bool(text))
+
+
 class LaunchPanel(QScrollArea):
     """Beside the form: the buttons, then what may change its height: warnings, what the run will take, the queue."""
 
@@ -176,6 +198,9 @@ class LaunchPanel(QScrollArea):
     def __init__(self, actions: Mapping[str, QAction], queue: QueueControl, parent: QWidget | None = None) -> None:
         super().__init__(parent, widgetResizable=True)
         self._actions = actions
+        self._warnings: tuple[str, ...] = ()
+        self._refusal = ""
+        """What the server of the engine answered, where the run cannot go on with it."""
         self.setFixedWidth(344)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -202,7 +227,7 @@ class LaunchPanel(QScrollArea):
             stack.addWidget(widget)
         place.setFixedHeight(max(self.measure.sizeHint().height(), self.measuring.sizeHint().height()))
         self._measure_stack = stack
-        self.warnings = column()
+        self.warnings, self.server = column(), ServerCheck()
         self.wrong = wrap_anywhere(make_label("", wrap=True, tone="bad"))
         self.reveal = make_button("Show the option", "search", kind="quiet", clicked=self.revealRequested.emit)
         self.wrong.hide()
@@ -210,7 +235,9 @@ class LaunchPanel(QScrollArea):
         # The buttons stand above everything that comes and goes: a late warning must not move them.
         queue, submit = (action_button(self._actions[name]) for name in ("queue", "submit"))
         copy = action_button(self._actions["copy-command"], kind="quiet")
-        fill(card.body, self.start, queue, submit, copy, make_rule(), self.wrong, self.reveal, self.warnings)
+        fill(
+            card.body, self.start, queue, submit, copy, make_rule(), self.wrong, self.reveal, self.warnings, self.server
+        )
         fill(card.body, self.time, self.basis, place, make_rule(), self.memory)
         return card
 
@@ -245,8 +272,20 @@ class LaunchPanel(QScrollArea):
             line = row(icon, (wrap_anywhere(make_label(text, wrap=True)), 1), parent=entry)
             line.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
             self.warnings.addWidget(entry)
-        self._actions["start"].setText("Start anyway" if found.warnings else "Start")
-        self.start.setAccessibleDescription(" ".join(found.warnings))
+        self._warnings = found.warnings
+        self._render_start()
+
+    def render_server(self, icon: str = "", tone: str = "", text: str = "", *, refusal: bool = False) -> None:
+        """What the server of the engine answers; "" where the model runs on this machine. Start waits for nothing."""
+        self._refusal = text if refusal else ""
+        # Another warning may have said it, such as of a model that is not here.
+        self.server.render_answer(icon, tone, "" if text in self._warnings else text)
+        self._render_start()
+
+    def _render_start(self) -> None:
+        warnings = [*self._warnings, *filter(None, [self._refusal])]
+        self._actions["start"].setText("Start anyway" if warnings else "Start")
+        self.start.setAccessibleDescription(" ".join(warnings))
 
 
 def _cells(part: EstimatePart, show: Callable[[float], str]) -> tuple[str, str, str]:
@@ -261,6 +300,7 @@ def _clear(layout: QBoxLayout) -> None:
 
 
 ESTIMATE_MS = 350
+SERVER = "engine server"
 DEMO = "demo"
 SETTLE_MS, FIELD_MARGIN = 40, 80  # Until an unfolded section has its height; pixels around a field in view
 MODEL_KEY, JUDGE_KEY = "model.path", "judge.model"
@@ -291,10 +331,14 @@ class NewRun(QWidget):
 
     def __init__(
         self, library: RunRepository, models: ModelInventory, tasks: TaskRunner, actions: Mapping[str, QAction],
-        queue: QueueControl, parent: QWidget | None = None,
+        queue: QueueControl, server_tasks: TaskRunner, parent: QWidget | None = None,
     ) -> None:  # fmt: skip
+        """`server_tasks`: for what may take a server seconds."""
         super().__init__(parent)
         self._library, self._models, self._tasks, self._actions = library, models, tasks, actions
+        self._server_tasks = server_tasks
+        self._asked: object = None
+        """What the server of the engine was asked, or is being asked."""
         self._presets = library.presets()
         self._past: Sequence[RunSummary] = ()
         self._model, self._limits = STARTER, SUGGESTED_FOR_STARTER
@@ -321,6 +365,7 @@ class NewRun(QWidget):
         self.form.changed.connect(self._on_changed)
         self.form.modelRequested.connect(self.choose_model)
         self.panel.revealRequested.connect(self._reveal)
+        self.panel.server.againRequested.connect(self._ask_server)
         self.panel.measuring.cancelRequested.connect(self.cancel_measurement)
         self.take_preset(DEMO)
 
@@ -458,6 +503,24 @@ class NewRun(QWidget):
             self.form.prompts.render_fitting(found.fitting)
             self._take_limits(found.limits)
             self.panel.render_preflight(found)
+            config = found.config
+            asked = (config.engine, config.model.path) if config.engine.backend is EngineKind.TINKER else None
+            if asked != self._asked:
+                self._asked = asked
+                self._ask_server()
+
+    def _ask_server(self) -> None:
+        """Ask the server of the engine whether it can be used, where there is one; nothing waits for its answer."""
+        self._server_tasks.cancel(SERVER)
+        if self._asked is None:
+            self.panel.render_server()
+            return
+        config = self.form.config()
+        self.panel.render_server("clock", "muted", f"Asking {config.engine.url}. The run can be started meanwhile.")
+        self._server_tasks.run(
+            lambda: describe_engine_server(config), lambda text: self.panel.render_server("check-circle", "good", text),
+            lambda text: self.panel.render_server("warning", "warn", text, refusal=True), key=SERVER,
+        )  # fmt: skip
 
     @property
     def measuring(self) -> bool:

@@ -98,7 +98,7 @@ class TrainPage(Page):
             "discard": lambda: self._with_run(self._discard),
         })  # fmt: skip
         self._stack = QStackedLayout(self)
-        self.new = NewRun(self._library, models, self._tasks, self.actions_, self.queue)
+        self.new = NewRun(self._library, models, self._tasks, self.actions_, self.queue, self._cluster_tasks)
         self.view = RunView(self.actions_)
         self._stack.addWidget(self.new)
         self._stack.addWidget(self.view)
