@@ -46,7 +46,8 @@ class PickerDialog(PageDialog):
         self.about = make_label("", "muted", wrap=True)  # A line below the title
         self.search = QLineEdit(placeholderText=placeholder, clearButtonEnabled=True)
         self.search.setAccessibleName(f"Search: {title}")
-        self.search.setVisible(search is not None)
+        if search is None:
+            self.search.hide()
         self.filters = row((self.search, 1))
         self.model = TableModel((Column(title, text, roles=roles or {}),), self)
         self.list = QListView(uniformItemSizes=True)
@@ -81,7 +82,7 @@ class PickerDialog(PageDialog):
         self.about.setText(text)
         # A dialog is laid out at its size hint, which knows nothing of lines that break.
         self.about.ensurePolished()
-        self.about.setMinimumHeight(self.about.heightForWidth(LIST_WIDTH))
+        self.about.setMinimumHeight(max(0, self.about.heightForWidth(LIST_WIDTH)))
         self.about.setVisible(bool(text))
 
     def add_tool(self, spec: ActionSpec, handler: Callable[[Any], object]) -> None:

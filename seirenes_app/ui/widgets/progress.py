@@ -23,11 +23,13 @@ class Progress(QWidget):
 
     def __init__(self, cancel_tip: str = "", *, cancellable: bool = True, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.label = ElidedLabel()
+        # It fills: a label as wide as its text is cut off for a moment each time the text grows by a digit.
+        self.label = ElidedLabel(fill=True)
         self.figures = make_label("", "small")
         self.bar = make_bar("Progress")
         self.cancel = make_button("Cancel", "stop", tip=cancel_tip, clicked=self.cancelRequested.emit)
-        self.cancel.setVisible(cancellable)
+        if not cancellable:
+            self.cancel.hide()
         left = column(row((self.label, 1), self.figures, spacing=SPACE_3), self.bar)
         row((left, 1), self.cancel, spacing=SPACE_3, parent=self)
         self.hide()

@@ -481,6 +481,17 @@ def test_nothing_moves_while_a_hint_is_solved(craft):
     assert len(set(places)) == 1, [p for i, p in enumerate(places) if i == 0 or p != places[i - 1]]
 
 
+def test_the_buttons_for_hints_stay_where_they_are_when_there_are_some(craft):
+    craft.type_problem()
+    draw = craft.page.hint_list.draw
+    before = draw.mapTo(craft.page, QPoint()).y()
+    craft.qtbot.mouseClick(draw, Qt.MouseButton.LeftButton)
+    craft.wait(lambda: len(craft.controller.draft.hints) == 8)
+    craft.qtbot.wait(50)
+    assert craft.page.hint_list.solve_all.isVisible()
+    assert draw.mapTo(craft.page, QPoint()).y() == before
+
+
 def test_the_keyboard_stays_on_the_page_when_a_task_is_cancelled_or_ends(craft, qapp):
     craft.type_problem()
     craft.page.solve_card.plan.samples.setValue(256)
@@ -494,11 +505,12 @@ def test_the_keyboard_stays_on_the_page_when_a_task_is_cancelled_or_ends(craft, 
     focused = qapp.focusWidget()
     assert craft.page.isAncestorOf(focused)
     assert focused is not craft.page.task_bar.progress.cancel
+    # A second press of Space chooses no model.
+    assert focused is craft.page.solve_card
     craft.qtbot.mouseClick(craft.page.task_bar.progress.cancel, Qt.MouseButton.LeftButton)
     craft.wait(lambda: not craft.controller.task)
     craft.qtbot.wait(50)
-    assert qapp.focusWidget() is not None
-    assert craft.page.isAncestorOf(qapp.focusWidget())
+    assert qapp.focusWidget() is solve
 
 
 def test_opening_another_draft_ends_the_task_and_adds_nothing_to_it(craft):

@@ -2,8 +2,10 @@
 
 import itertools
 import sys
+from dataclasses import replace
 
 import pytest
+from helpers.window_watch import stray_windows
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
@@ -66,6 +68,25 @@ def test_all_pages_are_reached_by_key(window, qtbot):
     for number, spec in enumerate(PAGES):
         qtbot.keyClick(window, getattr(Qt.Key, f"Key_{number + 1}"), Qt.KeyboardModifier.ControlModifier)
         assert window.stack.currentWidget() is window.page(spec.key)
+
+
+def test_no_part_of_a_page_or_a_dialog_flashes_as_a_window_of_its_own(qtbot, qapp, window, tmp_path):
+    with stray_windows() as seen:
+        for spec in PAGES:
+            window.show_page(spec.key)
+        craft = window.page("craft")
+        craft.dialogs.show_library()
+        qtbot.waitUntil(lambda: craft.dialogs.open_dialog is not None)
+        craft.dialogs.open_dialog.reject()
+        robustness = window.page("robustness")
+        robustness.open_evaluate()
+        qtbot.waitUntil(lambda: robustness.dialogs.open_dialog is not None)
+        robustness.dialogs.open_dialog.reject()
+        config = replace(RunConfig(), data=replace(DataConfig(), problems=str(tmp_path)))
+        submit = window.page("train").open_submit(config)
+        qtbot.waitUntil(submit.isVisible)
+        submit.reject()
+    assert seen == []
 
 
 def test_the_palette_finds_and_runs_a_command_by_keyboard(window, qtbot):

@@ -50,6 +50,7 @@ MAX_TITLE = 120
 NO_DRAFTS = "No draft is saved yet. What you write on this page is saved by itself."
 ALL_FAMILIES, IMPORTED = "all", "imported"
 SHOWN_REJECTED = 200
+FAMILY_WIDTH = 240
 
 
 class LibraryDialog(PickerDialog):
@@ -81,6 +82,9 @@ class LibraryDialog(PickerDialog):
             self.family.addItem(f"{title}  ·  {name}", name)
         self._on_demand, self._made = on_demand, dict[str, tuple[DraftProblem, ...]]()
         self.family.currentIndexChanged.connect(self._render_family)
+        # The longest title would leave no room to search; the list that opens shows it whole.
+        self.family.view().setMinimumWidth(self.family.sizeHint().width())
+        self.family.setMaximumWidth(FAMILY_WIDTH)
         self.filters.addWidget(self.family)
         self.rejected_rows = QPlainTextEdit(readOnly=True, tabChangesFocus=True)
         self.rejected_rows.setFont(mono_font(12))

@@ -189,6 +189,11 @@ class HintList(QWidget):
         ignore_wheel(self.count)
         self.section = Section("Hints")
         self.section.tools.setSpacing(0)
+        for button in (self.solve_all, self.worst):
+            # They keep their space while there is nothing to solve: the buttons below stay where they are.
+            policy = button.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            button.setSizePolicy(policy)
         self.section.tools.addWidget(self.solve_all)
         self.section.tools.addWidget(self.worst)
         self.section.body.addLayout(row((self.write, 1), (self.draw, 1), (self.generate, 1)))

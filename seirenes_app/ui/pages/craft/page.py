@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QUrl, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent, QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from seirenes_app.inference.client import WorkerState
 from seirenes_app.services.hint_authoring.draft import Draft, SolverChoice
@@ -112,6 +112,13 @@ class CraftPage(Page):
             "score": self.attribution.tokens.button,
         }.items():  # fmt: skip
             follow_action(button, self.bound[name])
+        attribution = self.attribution
+        self._starters: tuple[QPushButton, ...] = (
+            hints.generate, hints.solve_all, self.solve_card.solve, attribution.sentences.button,
+            attribution.tokens.button,
+        )  # fmt: skip
+        self._started_by: QPushButton | None = None
+        """The button that had the keyboard when the task began that is under way."""
         self.solve_card.solver.clicked.connect(self.bound["solver"].trigger)
         hints.adversary.clicked.connect(self.bound["adversary"].trigger)
 
@@ -207,8 +214,17 @@ class CraftPage(Page):
     def _render_task(self) -> None:
         controller, session = self.controller, self.controller.session
         task, draft = controller.task, session.draft
+        kept = (self._started_by.parentWidget(), self.task_bar.progress.cancel) if self._started_by is not None else ()
+        keeps_keyboard = any(widget.hasFocus() for widget in kept)
         self.task_bar.render_task(*controller.task_status(), cancelling=task is not None and task.cancelling)
         n, idle, usable = len(draft.hints), task is None, controller.usable
+        if keeps_keyboard and self._started_by is not None and task is not None and task.cancelling:
+            # Cancel, once pressed, is off.
+            self._started_by.parentWidget().setFocus(Qt.FocusReason.OtherFocusReason)
+        if not idle and (button := next((b for b in self._starters if b.hasFocus()), None)) is not None:
+            # Qt would hand the keyboard to whatever comes next: a second press of Space would choose a model.
+            self._started_by = button
+            button.parentWidget().setFocus(Qt.FocusReason.OtherFocusReason)
         has_text = usable and controller.hint is not None and bool(controller.hint.text.strip())
         for name, enabled in {
             "undo": session.can_undo, "redo": session.can_redo, "draw": usable, "generate": usable and idle,
@@ -219,6 +235,10 @@ class CraftPage(Page):
             "copy": bool(draft.problem.question.strip()), "cancel": not idle,
         }.items():  # fmt: skip
             self.bound[name].setEnabled(enabled)
+        if idle and (button := self._started_by) is not None:
+            self._started_by = None
+            if keeps_keyboard and button.isEnabled():
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
         for name, label in (("undo", session.undo_label), ("redo", session.redo_label)):
             action, title = self.bound[name], name.title()
             action.setText(f"{title}: {label}" if label else title)

@@ -135,7 +135,8 @@ class HomePage(Page):
             "Explore the recorded run", "books", tip="Every rollout of it, on the Traces page",
             clicked=lambda: self.recordedRequested.emit(self._recorded),
         )  # fmt: skip
-        self.open_recorded.setVisible(self._recorded is not None)
+        if self._recorded is None:
+            self.open_recorded.hide()
         texts = column(self.recorded_text, self.recorded_note, spacing=2)
         self.recorded_note.hide()
         glossary = make_button("Glossary", "info", kind="quiet", clicked=self.glossaryRequested.emit)

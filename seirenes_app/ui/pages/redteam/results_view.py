@@ -460,14 +460,14 @@ class ResultsView(QWidget):
         self.chart_grid.setColumnStretch(0, 1)
         self.chart_grid.setColumnStretch(1, 1)
         self.chart_grid.setRowStretch(2, 1)
-        self._stack = QStackedLayout()
+        body = QWidget()
+        # With a parent from the start: without one its first widget would be shown as a window of its own.
+        self._stack = QStackedLayout(body)
         self._stack.addWidget(self.split)
         self.chart_area = scroll_area(charts)
         self._stack.addWidget(self.chart_area)
         self.limits = IconLine()
         tools = row(self.faces, None, self.type, self.family, spacing=SPACE_3)
-        body = QWidget()
-        body.setLayout(self._stack)
         column(self.summary, SPACE_1, tools, (body, 1), self.limits, spacing=SPACE_2, parent=self)
 
     # ------------------------------------------------------------------ state

@@ -153,6 +153,10 @@ class EvaluateDialog(PageDialog):
         self.go = make_button("Evaluate", "play", kind="primary", clicked=self._start)
         self.go.setDefault(True)
         fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.go)
+        if self._clusters:
+            # Only now they have a parent: before, they would be shown as windows of their own.
+            self.lacking.render_line("server", "muted", self._lack)
+            self.fetch.show()
 
     @property
     def _one_run(self) -> bool:
@@ -177,9 +181,7 @@ class EvaluateDialog(PageDialog):
         }
         self.lacking = IconLine()
         self.fetch = make_button("Fetch…", "drop", tip="Bring the checkpoints here", clicked=self._ask_fetch)
-        self.fetch.setVisible(bool(self._clusters))
-        if self._clusters:
-            self.lacking.render_line("server", "muted", self._lack)
+        self.fetch.hide()
         chosen = row((self.targets, 1), column(*self.picks.values(), None, self.add, spacing=2), spacing=SPACE_3)
         return column(chosen, row((self.lacking, 1), self.fetch, spacing=SPACE_3), spacing=SPACE_2)
 

@@ -31,7 +31,8 @@ class ExportDialog(FileExportDialog):
         several = len(selection) > 1
         self.all = QRadioButton(f"All {count_of(len(hits), 'rollout')} of the table")
         self.some = QRadioButton(f"The selection: {count_of(len(selection), 'rollout')}")
-        self.some.setVisible(several)
+        if not several:
+            self.some.hide()
         (self.some if several else self.all).setChecked(True)
         self.format = Segmented("Format", FORMATS)
         self.format.render_value("jsonl")

@@ -295,9 +295,12 @@ class SearchField(QLineEdit):
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, placeholderText="Search questions, hints and solutions…", clearButtonEnabled=True)
+        super().__init__(parent, placeholderText="Search the rollouts…", clearButtonEnabled=True)
         self.setAccessibleName("Search the rollouts")
-        self.setToolTip('Words that all occur, "a phrase in quotes", the beginning of a word: appl*  (/)')
+        self.setToolTip(
+            'In questions, hints and solutions: words that all occur, "a phrase in quotes", the beginning of a word: '
+            "appl*  (/)"
+        )
         glass = QAction(self)
         set_icon(glass, "search", "muted")
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)

@@ -512,9 +512,8 @@ class SubmitDialog(PageDialog):
             "of time and memory in the form are of this machine."
         )
         self.warnings = column(spacing=SPACE_2)
-        for text in submit_warnings(config):
-            line = IconLine()
-            line.render_line("warning", "warn", text)
+        warnings = [(IconLine(), text) for text in submit_warnings(config)]
+        for line, _text in warnings:
             self.warnings.addWidget(line)
         self.progress = Progress("Take the submission back")
         self.progress.cancelRequested.connect(self.cancel)
@@ -523,6 +522,8 @@ class SubmitDialog(PageDialog):
         place.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         column(self.progress, self.status, None, parent=place)
         fill(self.body, make_label(sent, "muted", wrap=True), SPACE_2, grid, self.warnings, place)
+        for line, text in warnings:
+            line.render_line("warning", "warn", text)
         self.manage = make_button("Clusters…", "server", tip="Add or edit a cluster", clicked=self._manage)
         self.go = make_button("Submit", "play", kind="primary", clicked=self._submit)
         self.go.setDefault(True)
