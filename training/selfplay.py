@@ -598,8 +598,8 @@ class SelfPlay:
                         stats = self.backend_of(role).forward_backward(rows, self._loss(role, on_policy))
                         result.updates[role] = stats
             with self.timer.lap(TimePart.GRADIENT):
-                anchored = self._anchor(result.rounds, rng)
-            changed = [role for role in Role if batches[role] or (anchored and role is Role.REASONER)]
+                further = [self._anchor(result.rounds, rng), self._imitate(result.rounds)]
+            changed = [role for role in Role if batches[role] or (any(further) and role is Role.REASONER)]
             if changed:
                 with self.timer.lap(TimePart.OPTIMISER):
                     result.grad_norm = self._take_step(changed, result)
@@ -627,6 +627,22 @@ class SelfPlay:
             groups = rng.sample(groups, math.ceil(share * len(groups)))
         rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for group in groups for x in group]
         return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
+
+    def _imitate(self, rounds: Sequence[Round]) -> bool:
+        """Add the likelihood of a right clean solution under each hint that none of the solutions withstood, as GASP
+        (arXiv 2602.00173) imitates repairs where they are rare. The hint leaves the answer as it is, so that the
+        solution is right there too. A mean over the tokens, or rows, of these solutions alone."""
+        weight = self.config.reasoner.imitation
+        if weight == 0.0 or Role.REASONER not in self.learning:
+            return False
+        rows = []
+        for r in rounds:
+            shown = next((x for x in r.clean if x.outcome is Outcome.RIGHT and not x.completion.truncated), None)
+            for t in r.hints:
+                if shown is not None and t.solutions and not _count_right(t.solutions):
+                    row = self._row(Role.REASONER, replace(shown, prompt=t.solutions[0].prompt))
+                    rows.append(replace(row, advantage=weight))
+        return bool(rows) and self.backend.forward_backward(rows, self._loss(Role.REASONER, True)).rows > 0
 
     def _row(self, role: Role, rollout: Rollout) -> TrainRow:
         c = self.config

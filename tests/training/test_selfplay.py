@@ -200,6 +200,23 @@ def test_the_gradient_of_a_drawn_anchor_is_on_average_that_of_the_whole():
     torch.testing.assert_close(each.mean(0), whole, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
 
 
+def test_an_own_clean_solution_is_imitated_under_hints_that_no_solution_withstood():
+    loop = make_loop("reasoner.imitation=0.5", "reasoner.clean_anchor=0", "rollout.questions=16", "update.kl=0")
+    calls, train = [], loop.backend.forward_backward
+    loop.backend.forward_backward = lambda rows, loss: calls.append(rows) or train(rows, loss)
+    result = loop.step()
+    imitated = calls[-1]
+    failed = [
+        (r, t) for r in result.rounds for t in r.hints
+        if t.solutions and not any(x.outcome is Outcome.RIGHT for x in t.solutions)
+    ]  # fmt: skip
+    assert len(imitated) == len(failed) > 0
+    for row, (r, t) in zip(imitated, failed, strict=True):
+        assert row.prompt == t.solutions[0].prompt
+        assert row.completion in [x.completion.tokens for x in r.clean if x.outcome is Outcome.RIGHT]
+        assert row.advantage == 0.5
+
+
 def test_types_are_dealt_evenly_unless_each_is_drawn():
     even = Counter(r.type for r in make_loop().step().rounds)
     assert set(even.values()) == {2}

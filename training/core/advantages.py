@@ -22,7 +22,8 @@ def adversary_reward(kind: str, p_clean: float, p_hint: float, margin: float = 0
     """Pay for a hint that passed the gates, from the mean correctness without and with it.
 
     `drop`: p_clean − p_hint, in [−1, 1]. `indicator`: 1 where it is positive; it pays a no-op hint by luck.
-    `margin`: 1 where it exceeds `margin`.
+    `margin`: 1 where it exceeds `margin`. `learnable`: the drop where some solution is right, else 0, as a proposer is
+    paid in Absolute Zero (arXiv 2505.03335): hints that are never withstood give the Reasoner no gradient.
     """
     drop = p_clean - p_hint
     if kind == "drop":
@@ -31,6 +32,8 @@ def adversary_reward(kind: str, p_clean: float, p_hint: float, margin: float = 0
         return float(drop > 0)
     if kind == "margin":
         return float(drop > margin)
+    if kind == "learnable":
+        return drop if p_hint > 0 else 0.0
     raise ValueError(f"unknown adversary reward {kind!r}")
 
 

@@ -45,11 +45,12 @@ class Mode(StrEnum):
 
 
 class AdversaryReward(StrEnum):
-    """How the Adversary is paid. `drop` is the paper's; `indicator` is reported of it; `margin` is ours."""
+    """How the Adversary is paid. `drop` is the paper's; `indicator` is reported of it; the others are ours."""
 
     DROP = "drop"
     INDICATOR = "indicator"
     MARGIN = "margin"
+    LEARNABLE = "learnable"
 
 
 class Baseline(StrEnum):
@@ -183,7 +184,10 @@ class AdversaryConfig:
         "it is not trained. Empty: one model plays both roles.",
     )  # fmt: skip
     train: bool = option(True, "Train the Adversary. Otherwise it writes as its model does.")
-    reward: AdversaryReward = option(AdversaryReward.DROP, "drop (the paper's), indicator or margin.")
+    reward: AdversaryReward = option(
+        AdversaryReward.DROP, "drop (the paper's), indicator, margin, or learnable: the drop, but 0 where no solution "
+        "is right, as such a hint teaches the Reasoner nothing.",
+    )  # fmt: skip
     margin: float = option(0.25, "δ of the margin reward.", low=0.0, high=1.0)
     gate_penalty: float = option(-0.2, "Reward of a hint that fails a gate.", low=-1.0, high=0.0)
     types: str = option(
@@ -218,6 +222,10 @@ class ReasonerConfig:
     anchor_share: float = option(
         1.0, "Share of a step's clean questions, drawn each step, that the clean anchor is computed on: fewer cost "
         "less, and the pull is as strong but noisier.", low=0.0, high=1.0,
+    )  # fmt: skip
+    imitation: float = option(
+        0.0, "Weight of imitating an own clean solution under hints that none of the solutions withstood: such a group "
+        "has no gradient otherwise.", low=0.0, high=10.0,
     )  # fmt: skip
     needed_share: float = option(
         0.0, "Share of a step's questions that R1 asks once more with the question before the story's last sentence: "

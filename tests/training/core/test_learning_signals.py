@@ -33,6 +33,7 @@ def test_rewards_by_hand():
     assert adversary_reward("drop", 0.25, 0.5) == -0.25
     assert [adversary_reward("indicator", 0.5, p) for p in (0.25, 0.5)] == [1.0, 0.0]
     assert [adversary_reward("margin", 0.75, p, 0.25) for p in (0.25, 0.5)] == [1.0, 0.0]
+    assert [adversary_reward("learnable", 1.0, p) for p in (0.0, 0.25, 1.0)] == [0.0, 0.75, 0.0]
     assert [o for o in Outcome if reasoner_reward(o, False)] == [Outcome.RIGHT]
     assert reasoner_reward(Outcome.RIGHT, True) == 0.0
     assert not should_run_hinted(0.0)
