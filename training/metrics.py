@@ -33,14 +33,18 @@ def rollouts_per_step(config: RunConfig) -> int:
     replays = round(hints * share / (1 - share)) if share < 1 else hints
     written = 0 if config.mode is Mode.RANDOM else hints
     moved = round(r.questions * config.reasoner.needed_share)
-    return (r.questions + moved) * r.clean + written + (hints + replays) * r.hinted
+    further = config.reasoner.anchor_questions if config.reasoner.anchor_problems else 0
+    return (r.questions + moved) * r.clean + further + written + (hints + replays) * r.hinted
 
 
 def count_rollouts(result: StepResult) -> int:
     """How many completions a step sampled."""
     written = sum(t.written is not None for t in result.hints)
     return (
-        sum(len(r.clean) + len(r.needed) for r in result.rounds) + written + sum(len(t.solutions) for t in result.hints)
+        sum(len(r.clean) + len(r.needed) for r in result.rounds)
+        + written
+        + sum(len(t.solutions) for t in result.hints)
+        + len(result.anchored)
     )
 
 
@@ -52,6 +56,8 @@ def step_metrics(result: StepResult, loop: SelfPlay, learning_rate: float) -> di
     figures |= _accuracy("clean", [(r.problem.id, x) for r in result.rounds for x in r.clean])
     if loop.config.reasoner.needed_share:
         figures |= _accuracy("needed", [(r.problem.id, x) for r in result.rounds for x in r.needed])
+    if result.anchored:
+        figures |= _accuracy("anchor", [(problem.id, x) for problem, x in result.anchored])
     figures |= _accuracy("hinted", [(t.problem.id, x) for t in result.hints for x in t.solutions])
     figures |= _adversary(result)
     if met := [t for r in result.rounds for t in r.hints if t.opponent is not None]:
@@ -168,6 +174,7 @@ def rollout_rows(result: StepResult, config: RunConfig) -> list[RolloutRow]:
             row = _row(result.step, x, Stage.NEEDED, r.key, r.problem, None, clean)
             rows.append(replace(row, prompt=str(r.moved)))
         rows += [_row(result.step, t.written, Stage.HINT, r.key, r.problem, t, clean) for t in r.hints if t.written]
+    rows += [_row(result.step, x, Stage.CLEAN, f"{p.id}~anchor", p, None, clean) for p, x in result.anchored]
     for t in result.hints:
         rows += [_row(result.step, x, Stage.HINTED, t.problem.id, t.problem, t, clean) for x in t.solutions]
     return rows

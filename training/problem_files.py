@@ -3,17 +3,19 @@
 import dataclasses
 import itertools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 from training.core.gym import DOMAINS
+from training.core.other_words import draw_in_other_words
 from training.core.problems import problem_stream, require_families
 from training.core.types import AnswerKind, Problem, Split
 from training.errors import UserError
 from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.sources import open_file
 from training.evaluation.problem_sets.types import ReadOptions
-from training.runs.config import DataConfig
+from training.runs.config import OTHER_WORDS, DataConfig, RunConfig
 from training.runs.files import decode, read_text, write_whole
 
 
@@ -54,10 +56,20 @@ def make_problems(data: DataConfig, report: Callable[[int, int], None] | None = 
     return problems
 
 
-def load_problems(path: Path) -> list[Problem]:
-    """Problems of a file; a row without a verifiable answer is a UserError naming file and line."""
+def anchor_problems(config: RunConfig) -> list[Problem]:
+    """The questions of the clean anchor that are not of the training pool; none where it has no others."""
+    source = config.reasoner.anchor_problems
+    if source != OTHER_WORDS:
+        return load_problems(Path(source), "reasoner.anchor_problems") if source else []
+    rng = random.Random(f"{OTHER_WORDS}:{config.data.seed}")
+    return [draw_in_other_words(rng) for _ in range(config.data.pool)]
+
+
+def load_problems(path: Path, key: str = "data.problems") -> list[Problem]:
+    """Problems of a file; a row without a verifiable answer is a UserError naming file and line. `key` is the option
+    that names the file."""
     if not path.is_file():
-        raise UserError(f"Cannot read the problems in {path}: there is no such file. Check data.problems.")
+        raise UserError(f"Cannot read the problems in {path}: there is no such file. Check {key}.")
     options = ReadOptions(kinds=frozenset({AnswerKind.NUMBER}), name="imported", split=Split.TRAIN)
     done = read_problem_set(open_file(path), options)
     if done.report.rejected:

@@ -51,7 +51,7 @@ from training.export.from_gguf import convert_gguf
 from training.judge_requests import load_judge
 from training.judges import JudgeRef, RulingFile, find_judge, find_measurement
 from training.model_names import locate_model
-from training.problem_files import run_problems
+from training.problem_files import anchor_problems, run_problems
 from training.rollouts.database import RolloutWriter
 from training.runs.config import (
     EngineKind,
@@ -201,7 +201,7 @@ class Runner:
         types = tuple(HintType) if c.adversary.types == "all" else parse_types(c.adversary.types)
         self.loop = SelfPlay(
             c, self.backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), self.callbacks, types,
-            self.timer, self._load_judge(), adversary=self.adversary,
+            self.timer, self._load_judge(), adversary=self.adversary, anchor_problems=anchor_problems(c),
         )  # fmt: skip
         played = self.adversary or self.backend
         if c.adversary.opponents and Role.ADVERSARY in trained_roles(c) and isinstance(played, LocalTorchBackend):

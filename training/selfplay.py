@@ -192,6 +192,8 @@ class StepResult:
     updates: dict[Role, UpdateStats]
     grad_norm: float
     seconds: dict[str, float]
+    anchored: list[tuple[Problem, Rollout]] = field(default_factory=list)
+    """One solution of each further question of the clean anchor."""
 
     @property
     def hints(self) -> list[PlayedHint]:
@@ -235,6 +237,8 @@ class SelfPlay:
     opponents: OpponentWeights | None = None
     """None: no past Adversary is kept or met."""
     past: PastAdversaries = field(default_factory=PastAdversaries)
+    anchor_problems: Sequence[Problem] = ()
+    """Further questions of the clean anchor, which are never hinted."""
     known_clean: dict[str, float] = field(default_factory=dict)
     """p_clean by problem, of a Reasoner that is not trained."""
     updating: bool = False
@@ -295,14 +299,16 @@ class SelfPlay:
         self._play_clean_and_hints(rounds, rng, clock)
         self._ask_judge(rounds)
         clock.lap("r2")
+        anchored = self._play_anchor(rng)
+        clock.lap("r1")
 
         replayed = self._draw_replays(rounds, rng)
         fresh = [t for r in rounds if should_run_hinted(r.accuracy) for t in r.hints if t.gate.passed]
         self._play_hinted(fresh + replayed, rng)
         clock.lap("r3")
 
-        self._pay(rounds, replayed)
-        result = StepResult(step, rounds, replayed, {}, {}, {}, 0.0, {})
+        self._pay(rounds, replayed, anchored)
+        result = StepResult(step, rounds, replayed, {}, {}, {}, 0.0, {}, anchored)
         self._update(result, rng)
         clock.lap("update")
 
@@ -377,6 +383,23 @@ class SelfPlay:
             with self.opponents.playing(opponent):
                 (written,) = self._sample([request], before=hints.count)
             self._take_hints(met, written, seen, opponent)
+
+    def _play_anchor(self, rng: random.Random) -> list[tuple[Problem, Rollout]]:
+        """Solutions of further questions, for the clean anchor alone."""
+        if not self.anchor_problems or not self._is_anchored:
+            return []
+        asked = rng.choices(self.anchor_problems, k=self.config.reasoner.anchor_questions)
+        chats = [reasoner_messages(problem.question, self.profile) for problem in asked]
+        (sampled,) = self._sample([self._request(Stage.CLEAN, chats, 1, rng)])
+        for problem, rollouts in zip(asked, sampled, strict=True):
+            self._grade(rollouts, problem)
+        return [(problem, rollout) for problem, (rollout,) in zip(asked, sampled, strict=True)]
+
+    @property
+    def _is_anchored(self) -> bool:
+        """Whether there is a clean anchor: `clean_rl` has no need of one."""
+        mode, weight = self.config.mode, self.config.reasoner.clean_anchor
+        return weight > 0 and mode is not Mode.CLEAN_RL and Role.REASONER in self.learning
 
     def _request_clean(self, rounds: Sequence[Round], rng: random.Random) -> "_Request":
         """R1, and the moved questions after it: what `_take_clean` takes apart."""
@@ -539,12 +562,15 @@ class SelfPlay:
 
     # ------------------------------------------------------------------ reward
 
-    def _pay(self, rounds: list[Round], replayed: list[PlayedHint]) -> None:
+    def _pay(
+        self, rounds: list[Round], replayed: list[PlayedHint], anchored: Sequence[tuple[Problem, Rollout]] = ()
+    ) -> None:
         a = self.config.adversary
         for solutions in (
             [s for r in rounds for s in (r.clean, r.needed)]
             + [t.solutions for r in rounds for t in r.hints]
             + [t.solutions for t in replayed]
+            + [[x] for _, x in anchored]
         ):
             for rollout in solutions:
                 assert rollout.outcome is not None
@@ -598,7 +624,7 @@ class SelfPlay:
                         stats = self.backend_of(role).forward_backward(rows, self._loss(role, on_policy))
                         result.updates[role] = stats
             with self.timer.lap(TimePart.GRADIENT):
-                further = [self._anchor(result.rounds, rng), self._imitate(result.rounds)]
+                further = [self._anchor(result, rng), self._imitate(result.rounds)]
             changed = [role for role in Role if batches[role] or (any(further) and role is Role.REASONER)]
             if changed:
                 with self.timer.lap(TimePart.OPTIMISER):
@@ -614,19 +640,20 @@ class SelfPlay:
         result.updates |= dict(zip(called, stepped[0].updates, strict=False))
         return math.hypot(*(stats.grad_norm for stats in stepped))
 
-    def _anchor(self, rounds: Sequence[Round], rng: random.Random) -> bool:
+    def _anchor(self, result: StepResult, rng: random.Random) -> bool:
         """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage
         here, only the KL: what the Reasoner learns under hints must not be paid for with what it could do without
         them."""
-        weight = self.config.reasoner.clean_anchor
-        if weight == 0.0 or self.config.mode is Mode.CLEAN_RL or Role.REASONER not in self.learning:
+        if not self._is_anchored:
             return False
-        groups = [group for r in rounds for group in (r.clean, r.needed) if group]
+        groups = [group for r in result.rounds for group in (r.clean, r.needed) if group]
         if (share := self.config.reasoner.anchor_share) < 1.0:
             # The loss is a mean over the rows, or over their tokens: it stays as large as it is over all of them.
             groups = rng.sample(groups, math.ceil(share * len(groups)))
-        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for group in groups for x in group]
-        return self.backend.forward_backward(rows, replace(self._loss(Role.REASONER, True), kl=weight)).rows > 0
+        anchored = [x for group in groups for x in group] + [x for _, x in result.anchored]
+        rows = [replace(self._row(Role.REASONER, x), advantage=0.0) for x in anchored]
+        loss = replace(self._loss(Role.REASONER, True), kl=self.config.reasoner.clean_anchor)
+        return self.backend.forward_backward(rows, loss).rows > 0
 
     def _imitate(self, rounds: Sequence[Round]) -> bool:
         """Add the likelihood of a right clean solution under each hint that none of the solutions withstood, as GASP

@@ -243,7 +243,8 @@ def _update_seconds(config: RunConfig, first: dict[str, Any], last: dict[str, An
     and the clean solutions where they are held to the starting model."""
     anchored = config.reasoner.clean_anchor > 0 and config.mode is not Mode.CLEAN_RL
     share = config.reasoner.anchor_share * (1 + config.reasoner.needed_share)
-    held = config.rollout.questions * config.rollout.clean * share if anchored else 0
+    further = config.reasoner.anchor_questions if config.reasoner.anchor_problems else 0
+    held = config.rollout.questions * config.rollout.clean * share + further if anchored else 0
     rows_first, rows_last = (held + (metrics.get("rows_trained") or 0) for metrics in (first, last))
     if not rows_last:
         # Nothing to learn in the second one: the first is all that is known.

@@ -217,6 +217,8 @@ def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
     reasoner = (r.questions + moved) * r.clean + hints * r.hinted
     if config.mode is Mode.CLEAN_RL:
         return reasoner + hints, 0
+    if config.reasoner.anchor_problems:
+        reasoner += config.reasoner.anchor_questions
     return reasoner, 0 if config.mode is Mode.RANDOM else hints
 
 

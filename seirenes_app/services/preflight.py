@@ -27,6 +27,7 @@ from training.runs.config import (
     check_engine,
     check_roles,
     has_own_adversary,
+    problem_files,
     profile_of,
     trained_roles,
 )
@@ -197,8 +198,7 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
             found.append(str(error))
     if config.engine.backend is EngineKind.TINKER:
         found.append(f"The model runs on {config.engine.url}: time and memory there are not estimated.")
-    if config.data.problems and not Path(config.data.problems).is_file():
-        found.append(f"There is no problem file “{config.data.problems}”.")
+    found += [f"There is no problem file “{f}”." for f in problem_files(config).values() if not Path(f).is_file()]
     found += find_shortages(config, needs, machine)
     found += judge_warnings(config)
     if machine.live:

@@ -16,10 +16,10 @@ from training.core.types import Outcome, Role
 from training.engine.models import resolve_model
 from training.engine.torch_local import LocalTorchBackend
 from training.metrics import count_rollouts, rollout_rows, rollouts_per_step, step_metrics
-from training.problem_files import make_problems
+from training.problem_files import anchor_problems, make_problems
 from training.rollouts.reader import opponent_step
 from training.runs.config import from_dict, parse_overrides
-from training.selfplay import SelfPlay, _Clock
+from training.selfplay import SelfPlay, StepResult, _Clock
 
 SMALL = ["rollout.questions=8", "rollout.clean=4", "rollout.hints=2", "rollout.hinted=2", "model.threads=1",
          "rollout.max_solution_tokens=48", "rollout.max_hint_tokens=24"]  # fmt: skip
@@ -40,7 +40,10 @@ def make_loop(*overrides, questions=40):
     problems = make_problems(config.data)[:questions]
     backend = LocalTorchBackend(resolve_model("starter"), device="cpu", threads=1, learning_rate=1e-3)
     pool = MasteryPool([p.id for p in problems])
-    return SelfPlay(config, backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), Quiet())
+    return SelfPlay(
+        config, backend, pool, {p.id: p for p in problems}, HintArchive(), AnswerGrader(), Quiet(),
+        anchor_problems=anchor_problems(config),
+    )  # fmt: skip
 
 
 def test_each_draw_of_a_question_is_a_group_of_its_own():
@@ -177,6 +180,7 @@ def test_the_gradient_of_a_drawn_anchor_is_on_average_that_of_the_whole():
     loop, rng = make_loop("update.aggregation=sequence", "rollout.questions=4"), random.Random(0)
     rounds = loop._draw_rounds(rng)
     loop._play_clean_and_hints(rounds, rng, _Clock(loop.timer.now))
+    result = StepResult(1, rounds, [], {}, {}, {}, 0.0, {})
     with torch.no_grad():
         for parameter in loop.backend.model.parameters():
             parameter.mul_(1.02)
@@ -192,12 +196,36 @@ def test_the_gradient_of_a_drawn_anchor_is_on_average_that_of_the_whole():
     def gradient(share, rng):
         loop.config = replace(loop.config, reasoner=replace(loop.config.reasoner, anchor_share=share))
         loop.backend._optim().drop_gradients()
-        loop._anchor(rounds, rng)
+        loop._anchor(result, rng)
         return torch.cat([p.grad.flatten() for p in loop.backend.model.parameters()])
 
     whole = gradient(1.0, None)
     each = torch.stack([gradient(0.25, Only(place)) for place in range(4)])
     torch.testing.assert_close(each.mean(0), whole, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+
+
+def test_further_questions_are_asked_for_the_clean_anchor_alone():
+    settings = ("reasoner.anchor_problems=other_words", "reasoner.anchor_questions=12", "data.pool=40")
+    loop = make_loop(*settings, "adversary.kl=0")
+    calls, train = [], loop.backend.forward_backward
+    loop.backend.forward_backward = lambda rows, loss: calls.append((rows, loss)) or train(rows, loss)
+    result = loop.step()
+    assert len(result.anchored) == 12
+    (held,) = (rows for rows, loss in calls if loss.kl)
+    prompts = {rollout.prompt for _, rollout in result.anchored}
+    assert [row.prompt in prompts for row in held] == [False] * 8 * 4 + [True] * 12
+    assert not any(row.advantage for row in held)
+    assert not prompts & {row.prompt for rows, loss in calls if not loss.kl for row in rows}
+    asked = [row for row in rollout_rows(result, loop.config) if row.problem_id.startswith("other-")]
+    assert len(asked) == 12
+    assert not any(row.trained or row.hint for row in asked)
+    assert count_rollouts(result) <= rollouts_per_step(loop.config)
+    assert step_metrics(result, loop, 1e-3)["anchor_accuracy"] > 0.5
+
+
+def test_runs_without_a_clean_anchor_ask_no_further_questions():
+    for setting in ("reasoner.clean_anchor=0", "mode=clean_rl"):
+        assert not make_loop("reasoner.anchor_problems=other_words", "data.pool=40", setting).step().anchored
 
 
 def test_an_own_clean_solution_is_imitated_under_hints_that_no_solution_withstood():

@@ -27,6 +27,8 @@ from training.errors import UserError
 from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
 
 PROFILE = "profile"
+OTHER_WORDS = "other_words"
+"""The value of reasoner.anchor_problems that names no file."""
 OLD_PROMPTS, PROMPTS = "model.prompt_style", "model.prompts"
 """The key of prompts in the configurations of version 0.1, and today's."""
 
@@ -223,6 +225,12 @@ class ReasonerConfig:
         1.0, "Share of a step's clean questions, drawn each step, that the clean anchor is computed on: fewer cost "
         "less, and the pull is as strong but noisier.", low=0.0, high=1.0,
     )  # fmt: skip
+    anchor_problems: str = option(
+        "", "Further questions for the clean anchor, never hinted: skill is then also kept beyond the wordings of the "
+        "pool. other_words: stories that the bundled families would write otherwise; or a JSONL file of problems.",
+        choices=("", OTHER_WORDS),
+    )  # fmt: skip
+    anchor_questions: int = option(64, "How many of them a step asks, once each.", unit="questions", low=1, high=4096)
     imitation: float = option(
         0.0, "Weight of imitating an own clean solution under hints that none of the solutions withstood: such a group "
         "has no gradient otherwise.", low=0.0, high=10.0,
@@ -429,6 +437,13 @@ def trained_roles(config: RunConfig) -> frozenset[Role]:
     trained = {Role.REASONER: config.reasoner.train}
     trained[Role.ADVERSARY] = config.adversary.train and config.mode is Mode.SEIRENES
     return frozenset(role for role, learns in trained.items() if learns)
+
+
+def problem_files(config: RunConfig) -> dict[str, str]:
+    """The files of problems that a configuration names, by option."""
+    anchor = config.reasoner.anchor_problems
+    named = {"data.problems": config.data.problems, "reasoner.anchor_problems": "" if anchor == OTHER_WORDS else anchor}
+    return {key: path for key, path in named.items() if path}
 
 
 def check_roles(config: RunConfig) -> None:

@@ -18,12 +18,12 @@ from typing import Any
 from training.core.gates import check_hint
 from training.core.hint_language import write_hint
 from training.core.neutral_text import avoided, write_loose_sentence, write_sentence, write_strange_sentence
+from training.core.other_words import OTHER_WORDS, write_in_other_words
 from training.core.problems import NAMES, sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.question_parser import move_question
 from training.core.types import HintType, Problem, Role, Split
 from training.prompt_files import COMPACT, built_in
-from training.starter.other_words import OTHER_WORDS, write_in_other_words
 
 SPECIAL_TOKENS = ("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>")
 END, PAD, USER, ASSISTANT = SPECIAL_TOKENS

@@ -27,7 +27,7 @@ from training.runs import config as schema
 from training.runs.config import OptionInfo, RunConfig
 
 MODELS = frozenset({"model.path", "adversary.model", "judge.model"})
-FILES = frozenset({"data.problems"})
+FILES = frozenset({"data.problems", "reasoner.anchor_problems"})
 FAMILIES = "data.families"
 TITLES = {
     "rollout.clean": "Clean solutions, G1", "rollout.hints": "Hints, G2", "rollout.hinted": "Hinted solutions, G3",
@@ -37,7 +37,9 @@ TITLES = {
     "adversary.types": "Hint types", "adversary.model": "Adversary's own model",
     "adversary.train": "Train the Adversary",
     "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
-    "reasoner.placement": "Where hints stand", "judge.model": "Model that judges",
+    "reasoner.placement": "Where hints stand", "reasoner.anchor_problems": "Further questions of the anchor",
+    "reasoner.anchor_questions": "Of these a step", "reasoner.imitation": "Weight of imitation",
+    "judge.model": "Model that judges",
     "judge.max_tokens": "Longest reply", "judge.timeout_s": "Time limit of a server",
 }  # fmt: skip
 COMMON = frozenset({

@@ -41,6 +41,12 @@ def test_a_gguf_file_may_write_hints_and_is_not_trained(warnings, tmp_path):
     assert "is a GGUF file" in reasoner
 
 
+def test_files_of_problems_that_are_not_there_are_named(warnings):
+    for key in ("data.problems", "reasoner.anchor_problems"):
+        assert warnings(f"{key}=/no/where.jsonl") == ("There is no problem file “/no/where.jsonl”.",)
+    assert warnings("reasoner.anchor_problems=other_words") == ()
+
+
 def test_an_adversary_s_model_that_is_not_there_is_named(warnings):
     (missing,) = warnings("adversary.model=/no/where")
     assert missing.startswith("/no/where was not found")

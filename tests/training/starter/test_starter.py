@@ -17,6 +17,7 @@ from training.core.archive import HintArchive
 from training.core.curriculum import MasteryPool
 from training.core.gates import Gate, check_hint
 from training.core.hint_language import parse_hint
+from training.core.other_words import OTHER_WORDS, write_in_other_words
 from training.core.problems import sample_problem
 from training.core.prompts import adversary_messages, reasoner_messages
 from training.core.types import HintType, Outcome, Role, Split
@@ -32,7 +33,6 @@ from training.prompt_files import COMPACT, built_in
 from training.runs.config import RolloutConfig, RunConfig
 from training.selfplay import SelfPlay
 from training.starter.__main__ import describe_origin, train
-from training.starter.other_words import OTHER_WORDS, write_in_other_words
 from training.starter.pretrain import Pass, Pretraining, add_gradients, measure_passes, save_tokenizer, train_tokenizer
 from training.starter.recipe import (
     SENTENCE_GAP,

@@ -1,14 +1,17 @@
-"""Word problems in many wordings, for the starter's training only: what a problem family says in a few sentences is
-said here with other verbs, nouns, names, tenses and pronouns, so that a fact counts whatever its words are.
+"""Word problems in many wordings, for training only, of the starter and as further questions of the clean anchor: what
+a problem family says in a few sentences is said here with other verbs, nouns, names, tenses and pronouns, so that a
+fact counts whatever its words are.
 
 The plans and the form of the worked solutions are those of the families change, compare, rate and transfer. None of
 these sentences is a problem's that anybody is asked: the families' held-out sentences stay held out. No I/O.
 """
 
+import hashlib
 import random
 from dataclasses import dataclass
 
 from training.core.problems import NAMES, THINGS
+from training.core.types import AnswerKind, Problem
 
 _SHE = "Anna Emma Lily Kate Lucy Sarah Mary Mia Ella Alice Jane Grace Ruth Clara Julia Sofia Laura Eva Ida Zara".split()
 _HE = (
@@ -353,3 +356,13 @@ def write_in_other_words(family: str, rng: random.Random) -> tuple[str, str]:
 
 OTHER_WORDS = frozenset(_WRITERS)
 """The families whose problems can be written in other words."""
+
+
+def draw_in_other_words(rng: random.Random) -> Problem:
+    """A problem of one of these families, each as likely."""
+    family = rng.choice(sorted(OTHER_WORDS))
+    question, solution = write_in_other_words(family, rng)
+    return Problem(
+        id=f"other-{family}-{hashlib.sha256(question.encode()).hexdigest()[:12]}", family=family, question=question,
+        answer=solution.rpartition("#### ")[2], kind=AnswerKind.NUMBER, solution=solution,
+    )  # fmt: skip
