@@ -100,7 +100,7 @@ class ModelsModel(TableModel):
             column(ModelColumn.FORMAT, "Format", _format_of, 132, "Kind of files, with quantisation or number type"),
             column(ModelColumn.SIZE, "Size", _size_of, 82, "All its files", right=True),
             column(ModelColumn.CONTEXT, "Context", lambda e: format_count(e.files.n_ctx) if e.files.n_ctx else "", 96,
-                   "Tokens it was trained on", right=True),
+                   "Tokens it was trained on", right=True, hidden_below=720),
             column(ModelColumn.FIT, "Here", lambda e: self.style_of(e).text, 130,
                    "Whether it runs on this machine; whether an endpoint answers", picture=self._fit_icon),
         )  # fmt: skip

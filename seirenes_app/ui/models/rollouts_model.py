@@ -169,10 +169,10 @@ COLUMNS = {
     ),
     RolloutColumn.ADVANTAGE: _column(
         "Advantage", lambda row: decimal(row["advantage"], signed=True), 98, tip="Reward relative to its group",
-        sort=Sort.ADVANTAGE, right=True, hidden_below=980,
+        sort=Sort.ADVANTAGE, right=True, hidden_below=1140,
     ),
     RolloutColumn.TOKENS: _column(
-        "Tokens", lambda row: str(row["tokens"]), 78, sort=Sort.TOKENS, right=True, hidden_below=1060,
+        "Tokens", lambda row: str(row["tokens"]), 78, sort=Sort.TOKENS, right=True, hidden_below=1220,
     ),
     RolloutColumn.GATE: _column(
         "Gate", lambda row: gate_style(row).text, 144, tip="Result of the gates for a hint",

@@ -133,6 +133,12 @@ def test_the_bundled_model_comes_first_with_its_facts_and_how_to_get_others(mode
     assert models.asked == [entry, entry]
 
 
+def test_the_names_of_the_bundled_models_are_whole_in_a_small_window(models):
+    models.page.resize(1104, 780)
+    widest = max(models.page.table.fontMetrics().horizontalAdvance(name) for name in models.names())
+    models.wait(lambda: models.page.table.columnWidth(ModelColumn.NAME) >= widest + 40)
+
+
 def test_the_sources_filter_the_list(models):
     page = models.page
     page.source.setCurrentIndex(page.source.findData(ModelSource.BUNDLED))

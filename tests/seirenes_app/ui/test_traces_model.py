@@ -182,6 +182,13 @@ def test_a_narrow_table_gives_up_columns_and_the_person_gets_them_back(table, qt
     assert shown == (not table.isColumnHidden(RolloutColumn.TOKENS))
 
 
+@pytest.mark.parametrize("width", [1046, 1100, 1300])
+def test_a_problem_has_room_to_be_told_apart(table, width):
+    """1046 is the table's width in a window of 1280."""
+    table.resize(width, 400)
+    assert table.columnWidth(RolloutColumn.PROBLEM) >= 200
+
+
 def test_every_outcome_and_flip_has_an_icon_and_a_word_of_its_own():
     looks = [*OUTCOME_STYLES.values(), *FLIP_STYLES.values()]
     assert set(OUTCOME_STYLES) == set(Outcome)

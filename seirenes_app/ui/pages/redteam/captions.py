@@ -45,8 +45,8 @@ WRITERS: Mapping[WriterKind, WriterText] = {
     WriterKind.LANGUAGE: WriterText("Hint language", "Sentences of a closed grammar that leave the answer as it is"),
     WriterKind.TRIGGERS: WriterText("Triggers", "Fixed sentences that fit any problem"),
     WriterKind.MODEL: WriterText("A model as Adversary", "Asked to write misleading hints", "model"),
-    WriterKind.RUN_ADVERSARY: WriterText("A run's Adversary", "Trained to mislead its Reasoner", "run"),
-    WriterKind.ARCHIVE: WriterText("Archived hints of a run", "The valid hints that the run has kept", "run"),
+    WriterKind.RUN_ADVERSARY: WriterText("A run's Adversary", "Made against its Reasoner", "run"),
+    WriterKind.ARCHIVE: WriterText("Archived hints of a run", "Valid hints that it kept", "run"),
     WriterKind.SUITE: WriterText("Hints of a suite", "The hints of a frozen suite", "suite"),
 }
 STAGES: Mapping[CampaignStage, tuple[str, str]] = {
