@@ -39,7 +39,7 @@ HATCHES = {
     "\\\\\\\\": Qt.BrushStyle.FDiagPattern, "xxxx": Qt.BrushStyle.DiagCrossPattern, "----": Qt.BrushStyle.HorPattern,
     "||||": Qt.BrushStyle.VerPattern, "++++": Qt.BrushStyle.CrossPattern,
 }  # fmt: skip
-WIDEST = {Scale.SHARE: ("100%", "[100, 100]"), Scale.POINTS: ("−00.0", "[−00.0, −00.0]")}
+WIDEST = {Scale.SHARE: ("00.0%", "[00.0, 00.0]"), Scale.POINTS: ("−00.0", "[−00.0, −00.0]")}
 """Entries stand still under a moving cursor: the widest value fits."""
 HOLLOW = "hollow: only totals are here"
 
@@ -101,7 +101,11 @@ class ChartLegend(QWidget):
         else:
             widest, limits = WIDEST[self._chart.scale]
             value = bold.horizontalAdvance(widest)
-        beside = plain.horizontalAdvance(limits) + GAP if series.limited else 0
+        limits = limits if series.limited else ""
+        if series.marked and not self._chart.ticks and len(series.x) < len(self._chart.places):
+            # Beside the places that it has no point at, it shows the nearest one with its place.
+            limits += f" at {max(series.x):.0f}"
+        beside = plain.horizontalAdvance(limits) + GAP if limits else 0
         return SAMPLE + 2 * GAP + plain.horizontalAdvance(series.label) + value + beside + BETWEEN
 
     def _flow(self) -> None:

@@ -4,14 +4,18 @@ import os
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import itertools
+from dataclasses import replace
+
 import pytest
 from helpers.robustness_bench import Robustness
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetrics
 
 from seirenes_app.services.charts.data import ChartData, Scale, Series
 from seirenes_app.services.charts.style import SeriesStyle
 from seirenes_app.services.robustness.types import Chart
-from seirenes_app.ui.charts.canvas import ChartLegend
+from seirenes_app.ui.charts.canvas import GAP, SAMPLE, ChartLegend
 from seirenes_app.ui.charts.card import MOST, LiveCard, OverlayButton
 from seirenes_app.ui.pages.train.charts import ChartGrid
 from training.runs.paths import RunPaths
@@ -20,6 +24,30 @@ from training.runs.status import EvalPoint, RunState
 
 A = Series("a", SeriesStyle("clean"), [0.0, 10.0, 20.0], [0.1, 0.25, 0.5])
 B = Series("b", SeriesStyle("hinted", "--", "s"), [0.0, 10.0], [0.3, 0.4], [0.2, 0.3], [0.4, 0.5], marked=True)
+
+
+def test_the_entries_of_a_legend_do_not_overlap_at_any_place(qtbot):
+    steps = [float(i) for i in range(101)]
+    share = [0.967 for _ in steps]
+    style = SeriesStyle("clean", marker="o")
+    marked = Series("clean, frozen suite", style, [0.0, 40.0], [0.967, 0.1], [0.886, 0.05], [0.991, 0.2],
+                    marked=True)  # fmt: skip
+    every = Series("clean, this step", SeriesStyle("hinted"), steps, share, share, share)
+    chart = ChartData([marked, replace(marked, label="needed, frozen suite"), every], Scale.SHARE)
+    legend = ChartLegend()
+    qtbot.addWidget(legend)
+    legend.resize(900, 60)
+    legend.render_chart(chart)
+    plain, bold = (QFontMetrics(legend._font(bold=on)) for on in (False, True))
+    for cursor in (None, 0.0, 17.0, 40.0, 100.0):
+        legend.render_cursor(cursor)
+        ends = []
+        for series, place in legend._entries:
+            value, limits = legend.texts(series)
+            width = plain.horizontalAdvance(series.label + limits) + bold.horizontalAdvance(value) + SAMPLE + 3 * GAP
+            ends.append((place.y(), place.x(), place.x() + width))
+        for (row, _start, end), (next_row, start, _end) in itertools.pairwise(ends):
+            assert row != next_row or end < start
 
 
 def test_the_legend_reads_the_newest_values_or_those_at_the_cursor(qtbot):
