@@ -38,7 +38,7 @@ TITLES = {
     "adversary.train": "Train the Adversary",
     "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
     "reasoner.placement": "Where hints stand", "reasoner.anchor_problems": "Further questions of the anchor",
-    "reasoner.anchor_questions": "Of these a step", "reasoner.imitation": "Weight of imitation",
+    "reasoner.anchor_questions": "Further questions a step", "reasoner.imitation": "Weight of imitation",
     "judge.model": "Model that judges",
     "judge.max_tokens": "Longest reply", "judge.timeout_s": "Time limit of a server",
 }  # fmt: skip
