@@ -36,7 +36,7 @@ TITLES = {
     "model.lora_alpha": "LoRA alpha", "adversary.margin": "Margin δ", "max_rollouts": "Rollout limit",
     "adversary.types": "Hint types", "adversary.model": "Adversary's own model",
     "adversary.train": "Train the Adversary",
-    "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
+    "engine.url": "URL", "reasoner.train": "Train the Reasoner", "reasoner.needed_share": "Share with needed text",
     "reasoner.placement": "Where hints stand", "reasoner.anchor_problems": "Further questions of the anchor",
     "reasoner.anchor_questions": "Further questions a step", "reasoner.imitation": "Weight of imitation",
     "judge.model": "Model that judges",
