@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 TRANSFER_HINTS = 40  # that are listed; the verb writes all of them to a CSV file
 HEADLINE_NOTE = (
-    "The same problems and texts at both ends. Intervals are 95%, over problems; the change is in points, paired with a "
-    "bootstrap over problems unless it is marked as unpaired; p is McNemar's, with problems as clusters."
+    "The same problems and texts at both ends. Intervals are 95%, over problems; the change is in points, paired with "
+    "a bootstrap over problems unless it is marked as unpaired; p is McNemar's, with problems as clusters."
 )
 
 

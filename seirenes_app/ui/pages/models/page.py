@@ -169,9 +169,9 @@ class ModelsPage(Page):
         """Shown while there is nothing but what ships: how a model gets here."""
         card = Card("flat", padding=SPACE_3)
         text = (
-            "Only what ships with Seirênes and what your runs made is here. Download a model from the Hugging Face hub, or drop a GGUF file or "
-            "a model folder on this page. Models of LM Studio, llama.cpp, Ollama and the Hugging Face cache are found "
-            "where they are. A model behind a server is added as an endpoint."
+            "Only what ships with Seirênes and what your runs made is here. Download a model from the hub, or drop a "
+            "GGUF file or a model folder on this page. Models of LM Studio, llama.cpp, Ollama and the Hugging Face "
+            "cache are found where they are. A model behind a server is added as an endpoint."
         )
         words = wrap_anywhere(make_label(text, "muted", wrap=True))
         card.body.addLayout(row(IconLabel("info", 20, "accent"), (words, 1), spacing=SPACE_3))
