@@ -634,12 +634,12 @@ class Decoding:
         places = self._places = self._lay_out(counts)
         sources = torch.tensor([group for group, _ in places], device=self._device)
         split = len(places) > len(counts)
-        self._prefixes = [
-            _Cached(*((t.index_select(0, sources) if split else t).flatten(0, 1) for t in (p.keys, p.values)))
-            for p in kept
-        ]
-        if self._network.kernels is not None:
-            self._prefixes = [_Cached(tiled_keys(prefix.keys), prefix.values) for prefix in self._prefixes]
+        # Here, in `_add_block` and in `keep` one layer after the other, so that no more than one is held twice.
+        for index, cached in enumerate(kept):
+            tensors = (cached.keys, cached.values)
+            keys, values = ((t.index_select(0, sources) if split else t).flatten(0, 1) for t in tensors)
+            kept[index] = _Cached(keys if self._network.kernels is None else tiled_keys(keys), values)
+        self._prefixes = kept
         return logits.index_select(0, torch.tensor(self._groups, device=self._device))
 
     def _prefill_part(self, kept: list[_Cached], part: Prefill) -> Tensor:
@@ -704,7 +704,7 @@ class Decoding:
     def _add_block(self) -> None:
         """Make room: the last block becomes twice as long, or, at its longest, another one begins."""
         d, (least, most) = self._decoder, BLOCK_TOKENS
-        before, old = self._blocks.pop() if self._blocks and self._blocks[-1][0] < most else (0, None)
+        before, made = self._blocks.pop() if self._blocks and self._blocks[-1][0] < most else (0, [])
         size = min(max(least, 2 * before), most, before + self._new - self._capacity)
         if self._network.kernels is not None:
             size += -size % TILE
@@ -712,12 +712,15 @@ class Decoding:
         shape = (rows, size, d.head_dim)
         key_shape = shape if self._network.kernels is None else (rows, size // TILE, d.head_dim, TILE)
         new_empty = d.embedding.new_empty
-        made = [_Cached(new_empty(key_shape), new_empty(shape)) for _ in d.layers]
-        for new, cached in zip(made, old or (), strict=False):
-            new.keys[:, : cached.keys.shape[1]], new.values[:, :before] = cached.keys, cached.values
+        self._calls = []
+        for index in range(len(d.layers)):
+            new = _Cached(new_empty(key_shape), new_empty(shape))
+            if before:
+                old = made[index]
+                new.keys[:, : old.keys.shape[1]], new.values[:, :before] = old.keys, old.values
+            made[index : index + 1] = [new]
         self._blocks.append((size, made))
         self._capacity += size - before
-        self._calls = []
 
     def _make_call(self, index: int) -> AttendCall:
         """What the kernels need to know of a layer until blocks or rows change."""
@@ -784,9 +787,12 @@ class Decoding:
         place, slot = from_slot // old_kv_slots, from_slot % old_kv_slots
         own_rows = ((place * d.kv_heads + kv[:, None]) * old_kv_slots + slot).flatten().to(self._device)
         prefix_rows = (sources[:, None] * d.kv_heads + kv).flatten().to(self._device)
-        self._prefixes = [_selected(prefix, prefix_rows, self._prefix_length) for prefix in self._prefixes]
-        self._blocks = [(size, [_selected(cached, own_rows, size) for cached in made]) for size, made in self._blocks]
         self._calls = []
+        for index, prefix in enumerate(self._prefixes):
+            self._prefixes[index] = _selected(prefix, prefix_rows, self._prefix_length)
+        for size, made in self._blocks:
+            for index, cached in enumerate(made):
+                made[index] = _selected(cached, own_rows, size)
 
 
 def _selected(cached: _Cached, rows: Tensor, columns: int) -> _Cached:
