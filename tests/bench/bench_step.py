@@ -6,6 +6,7 @@ A step is `clean_rl` with 768 rollouts: 192 questions, 4 solutions each, tempera
 with one optimiser step. "as run" trains the groups whose rewards differ, which is all that can teach anything; TRL
 trains all rows in either case. "every row" rewards every second solution, so that we train all rows too. Each side is a
 process of its own; its memory is the peak of its resident set, as a whole and above what it held after its imports.
+Where PYTHON has `trl`, both run there: what else is installed is imported too, scipy for one by transformers.
 Ours is the median of `--repeats` steps. TRL's step is timed from `on_step_begin` to `on_step_end`, which leaves its
 set-up out. Seconds are given by the clock and of the processor (all threads of the process): on a machine that others
 use as well, compare the latter. Without `trl` in PYTHON only ours is printed.
@@ -201,7 +202,9 @@ def describe(name: str, found: dict[str, Any]) -> str:
 def main() -> None:
     """Both sides, the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trl-python", default=sys.executable, help="an interpreter that has trl (default: this one)")
+    parser.add_argument(
+        "--trl-python", default=sys.executable, help="an interpreter that has trl and what training needs"
+    )
     parser.add_argument("--trl-batch", type=int, default=64, help="rows of one of TRL's micro-batches")
     parser.add_argument("--trl-repeats", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
@@ -217,12 +220,13 @@ def main() -> None:
         return
     ours = {}
     print(f"one warm-up and {options.repeats} steps of each kind, then TRL's where it is there", flush=True)
+    trl_there = not options.no_trl and has_trl(options.trl_python)
     for side in ("as-run", "every-row"):
-        ours[side] = found = start(sys.executable, side, options)
+        ours[side] = found = start(options.trl_python if trl_there else sys.executable, side, options)
         if found:
             print(describe(f"ours, {side.replace('-', ' ')}", found), flush=True)
     theirs = None
-    if options.no_trl or not has_trl(options.trl_python):
+    if not trl_there:
         print("TRL was not measured: give an interpreter that has it with --trl-python.")
     else:
         theirs = start(options.trl_python, "trl", options)
