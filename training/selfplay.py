@@ -307,8 +307,8 @@ class SelfPlay:
         self._play_hinted(fresh + replayed, rng)
         clock.lap("r3")
 
-        self._pay(rounds, replayed, anchored)
         result = StepResult(step, rounds, replayed, {}, {}, {}, 0.0, {}, anchored)
+        self._pay(result)
         self._update(result, rng)
         clock.lap("update")
 
@@ -562,20 +562,17 @@ class SelfPlay:
 
     # ------------------------------------------------------------------ reward
 
-    def _pay(
-        self, rounds: list[Round], replayed: list[PlayedHint], anchored: Sequence[tuple[Problem, Rollout]] = ()
-    ) -> None:
+    def _pay(self, result: StepResult) -> None:
         a = self.config.adversary
         for solutions in (
-            [s for r in rounds for s in (r.clean, r.needed)]
-            + [t.solutions for r in rounds for t in r.hints]
-            + [t.solutions for t in replayed]
-            + [[x] for _, x in anchored]
+            [s for r in result.rounds for s in (r.clean, r.needed)]
+            + [t.solutions for t in result.hints]
+            + [[x] for _, x in result.anchored]
         ):
             for rollout in solutions:
                 assert rollout.outcome is not None
                 rollout.reward = reasoner_reward(rollout.outcome, rollout.completion.truncated)
-        for r in rounds:
+        for r in result.rounds:
             for t in r.hints:
                 if t.written is None:
                     continue

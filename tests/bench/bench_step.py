@@ -60,7 +60,7 @@ def run_ours(every_row: bool, repeats: int, threads: int) -> dict[str, Any]:
     from training.engine.torch_local import LocalTorchBackend
     from training.problem_files import make_problems
     from training.runs.config import from_dict, parse_overrides
-    from training.selfplay import Round, SelfPlay
+    from training.selfplay import SelfPlay, StepResult
 
     class Quiet:
         def stage(self, name: str, done: int, total: int) -> None:
@@ -70,8 +70,8 @@ def run_ours(every_row: bool, repeats: int, threads: int) -> dict[str, Any]:
             return False
 
     class EveryRow(SelfPlay):
-        def _pay(self, rounds: list[Round], replayed: list[Any]) -> None:
-            for round_ in rounds:
+        def _pay(self, result: StepResult) -> None:
+            for round_ in result.rounds:
                 for k, rollout in enumerate(round_.clean):
                     rollout.reward = float(k % 2)
 
