@@ -465,11 +465,14 @@ class Runner:
         self.recorded = result.step
 
     def _after_step(self) -> None:
-        every, step = self.config.checkpoint.every, self.loop.step_number
         rolled_back = self._evaluation_due() and self.evaluate()
         asked = self.callbacks.control.take_checkpoint_request()
-        if self._over() or asked or rolled_back or (every and step % every == 0):
+        if asked or rolled_back or self._checkpoint_due():
             self.save_checkpoint()
+
+    def _checkpoint_due(self) -> bool:
+        every, step = self.config.checkpoint.every, self.loop.step_number
+        return step == 0 or self._over() or bool(every and step % every == 0)
 
     def _evaluation_due(self) -> bool:
         every, step = self.config.evaluation.every, self.loop.step_number
@@ -604,7 +607,9 @@ class Runner:
         folder = self.paths.checkpoints / _folder_name(step)
         self.callbacks.control.check_place()
         self.log.write(EventKind.STAGE, step=step, stage="checkpoint", done=0, total=1)
-        good = folder if self.evaluated == step and not self.guard.alarmed else self.good
+        # One that a stop or a request made is none to go back to: a run left alone would not have it.
+        sound = self._checkpoint_due() and self.evaluated == step and not self.guard.alarmed
+        good = folder if sound else self.good
         state = self.loop.state_dict() | {
             "guard": self.guard.state_dict(),
             "rollouts": self.rollouts,

@@ -172,6 +172,17 @@ def test_a_roll_back_restores_what_was_evaluated_and_is_evaluated_itself(tmp_pat
     assert weights[2] == weights[0] != weights[1]
 
 
+def test_a_checkpoint_that_a_stop_or_a_request_made_is_none_to_go_back_to(tmp_path):
+    """A run that was not interrupted does not have it, and would go back to another."""
+    paths = make_run(
+        tmp_path, "r", *ONE, "steps=2", "evaluation.every=1", "checkpoint.every=0", "curriculum.guard_margin=1"
+    )
+    send_command(paths, CommandKind.CHECKPOINT)
+    assert run_directory(paths.root, commands_from=0) == "finished"
+    good = [json.loads((paths.checkpoints / name / "loop.json").read_text())["good"] for name in checkpoints(paths)]
+    assert good == ["step_000000", "step_000000", "step_000002"]
+
+
 def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path):
     paths = make_run(tmp_path, "r", *ONE, "steps=2")
     when(lambda: has(paths, "step", step=1), lambda: send_command(paths, CommandKind.STOP))
