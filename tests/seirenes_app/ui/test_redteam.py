@@ -502,7 +502,7 @@ def test_a_run_against_the_confirmed_hints_is_prepared_in_one_click(make_page, c
 # ---------------------------------------------------------------------- a real one
 
 TINY = CampaignPlan(
-    "starter", "tiny", problems=ProblemChoice(count=20), budget=Budget(requests=90), max_confirmed=1, max_tokens=64
+    "starter", "tiny", problems=ProblemChoice(count=60), budget=Budget(requests=900), max_confirmed=1, max_tokens=64
 )
 
 
