@@ -16,7 +16,7 @@ from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.sources import open_file
 from training.evaluation.problem_sets.types import ReadOptions
 from training.runs.config import OTHER_WORDS, DataConfig, RunConfig
-from training.runs.files import decode, read_text, write_whole
+from training.runs.files import decode, expanded, read_text, write_whole
 
 
 def run_problems(data: DataConfig, kept: Path, report: Callable[[int, int], None] | None = None) -> list[Problem]:
@@ -68,6 +68,7 @@ def anchor_problems(config: RunConfig) -> list[Problem]:
 def load_problems(path: Path, key: str = "data.problems") -> list[Problem]:
     """Problems of a file; a row without a verifiable answer is a UserError naming file and line. `key` is the option
     that names the file."""
+    path = expanded(path)
     if not path.is_file():
         raise UserError(f"Cannot read the problems in {path}: there is no such file. Check {key}.")
     options = ReadOptions(kinds=frozenset({AnswerKind.NUMBER}), name="imported", split=Split.TRAIN)

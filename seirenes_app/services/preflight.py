@@ -31,6 +31,7 @@ from training.runs.config import (
     profile_of,
     trained_roles,
 )
+from training.runs.files import expanded
 from training.runs.lock import holder
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
@@ -198,7 +199,7 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
             found.append(str(error))
     if config.engine.backend is EngineKind.TINKER:
         found.append(f"The model runs on {config.engine.url}: time and memory there are not estimated.")
-    found += [f"There is no problem file “{f}”." for f in problem_files(config).values() if not Path(f).is_file()]
+    found += [f"There is no problem file “{f}”." for f in problem_files(config).values() if not expanded(f).is_file()]
     found += find_shortages(config, needs, machine)
     found += judge_warnings(config)
     if machine.live:

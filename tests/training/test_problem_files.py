@@ -6,7 +6,8 @@ import pytest
 
 from training.core.types import AnswerKind, Split
 from training.errors import UserError
-from training.problem_files import load_problems
+from training.problem_files import anchor_problems, load_problems, run_problems
+from training.runs.config import DataConfig, ReasonerConfig, RunConfig
 
 
 def write(path, *rows):
@@ -27,6 +28,14 @@ def test_problems_are_read_for_training(tmp_path):
     first, second = load_problems(path)
     assert (first.answer, first.family, first.split, first.quantities) == ("24", "halves", Split.TRAIN, (48,))
     assert (second.answer, second.family, second.kind) == ("1001", "imported", AnswerKind.NUMBER)
+
+
+def test_a_file_in_the_home_folder_may_be_named_as_such(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "a.jsonl", {"question": "What is 1 + 1?", "answer": "2"})
+    config = RunConfig(data=DataConfig(problems="~/a.jsonl"), reasoner=ReasonerConfig(anchor_problems="~/a.jsonl"))
+    assert len(run_problems(config.data, tmp_path / "kept.jsonl")) == len(anchor_problems(config)) == 1
+    assert not anchor_problems(RunConfig())
 
 
 @pytest.mark.parametrize(
