@@ -212,6 +212,11 @@ def open_decoding(kind, model, prompts, counts, new_tokens):
     return Decoding(Network(decoder, max(map(len, prompts)) + new_tokens), prompts, counts, new_tokens)
 
 
+ROUNDING = 2e-5
+"""Two forward passes in float32 may differ by so much, as each is up to 1.5e-5 away from one in float64, depending on
+the instructions of the processor. With AVX-512 all but those of the bundled model are within 1e-5."""
+
+
 def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8), prompts=None):
     """Difference of the logits of random tokens from those of plain forward passes, rows being dropped on the way.
 
@@ -243,12 +248,12 @@ def largest_error(kind, model, lengths, counts, new_tokens=10, drop_at=(3, 6, 8)
 @pytest.mark.parametrize("lora", [False, True], ids=["whole", "lora"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits_of_decoding_are_those_of_a_plain_forward(name, lora):
-    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < ROUNDING
 
 
 @pytest.mark.parametrize("name", ["qwen3", "llama yarn"])
 def test_decoding_through_transformers_gives_the_logits_of_a_plain_forward(name):
-    assert largest_error("transformers", make_model(name), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+    assert largest_error("transformers", make_model(name), (5, 9, 9, 17), (3, 1, 4, 2)) < ROUNDING
 
 
 @pytest.mark.parametrize(
@@ -256,24 +261,24 @@ def test_decoding_through_transformers_gives_the_logits_of_a_plain_forward(name)
     [((12,), (1,)), ((12,), (7,)), ((4, 4, 4), (5, 5, 5)), ((3, 30), (1, 12)), ((2, 3, 4, 5, 6), (1,) * 5), ((1, 1), (2, 3))],
 )  # fmt: skip
 def test_decoding_is_exact_whatever_the_prompts_and_their_numbers_of_rows(lengths, counts):
-    assert largest_error("ours", make_model("qwen3"), lengths, counts) < 1e-5
+    assert largest_error("ours", make_model("qwen3"), lengths, counts) < ROUNDING
 
 
 def test_decoding_is_exact_where_weights_are_too_large_to_be_copied(monkeypatch):
     monkeypatch.setattr("training.engine.decoder.COPIED_BYTES", 0)
     for name in ("qwen3", "qwen2", "llama tied, biased"):
-        assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < 1e-5
+        assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < ROUNDING
 
 
 @pytest.mark.parametrize("name", ["qwen3", "qwen2", "llama tied, biased"])
 def test_decoding_is_exact_without_the_layers_of_onednn(name, monkeypatch):
     monkeypatch.setattr("training.engine.decoder.packing_works", lambda: False)
-    assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < 1e-5
+    assert largest_error("ours", make_model(name, lora=True), (5, 9), (3, 2)) < ROUNDING
 
 
 def test_decoding_is_exact_over_many_blocks_of_tokens(monkeypatch):
     monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (16, 16))
-    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=37, drop_at=(4, 9, 30)) < 1e-5
+    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=37, drop_at=(4, 9, 30)) < ROUNDING
 
 
 def test_the_layers_of_onednn_work_with_this_build_of_torch():
@@ -282,16 +287,16 @@ def test_the_layers_of_onednn_work_with_this_build_of_torch():
 
 def test_weights_changed_after_a_decoding_began_are_seen_by_the_next():
     model = make_model("llama")
-    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < 1e-5
+    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < ROUNDING
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.1)
-    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < 1e-5
+    assert largest_error("ours", model, (5,), (2,), new_tokens=3, drop_at=()) < ROUNDING
 
 
 def test_prompts_that_are_prefilled_in_parts_decode_as_all_at_once(monkeypatch):
     monkeypatch.setattr("training.engine.decoder.PREFILL_TOKENS", 20)
-    assert largest_error("ours", make_model("llama"), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+    assert largest_error("ours", make_model("llama"), (5, 9, 9, 17), (3, 1, 4, 2)) < ROUNDING
 
 
 A, B, C = tuple(range(10, 22)), tuple(range(40, 49)), tuple(range(60, 65))
@@ -309,7 +314,7 @@ def test_prompts_that_begin_alike_decode_as_each_by_itself(prompts, parts, monke
     tokens = max(sum(map(len, prompts)) // parts, len(max(prompts, key=len)))
     monkeypatch.setattr("training.engine.decoder.PREFILL_TOKENS", tokens)
     for name in ("qwen3", "llama"):
-        assert largest_error("ours", make_model(name), (), [2] * len(prompts), prompts=prompts) < 1e-5
+        assert largest_error("ours", make_model(name), (), [2] * len(prompts), prompts=prompts) < ROUNDING
 
 
 def test_what_prompts_begin_with_is_run_once():
@@ -354,13 +359,13 @@ def without_kernels(monkeypatch):
 @pytest.mark.parametrize("name", SHAPES)
 def test_decoding_is_exact_without_the_compiled_kernels(name, lora, monkeypatch):
     without_kernels(monkeypatch)
-    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < 1e-5
+    assert largest_error("ours", make_model(name, lora), (5, 9, 9, 17), (3, 1, 4, 2)) < ROUNDING
 
 
 def test_decoding_is_exact_over_many_blocks_of_tokens_without_the_compiled_kernels(monkeypatch):
     without_kernels(monkeypatch)
     monkeypatch.setattr("training.engine.decoder.BLOCK_TOKENS", (2, 4))
-    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=17, drop_at=(4, 9)) < 1e-5
+    assert largest_error("ours", make_model("qwen3"), (5, 9), (3, 2), new_tokens=17, drop_at=(4, 9)) < ROUNDING
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["kernels", "torch"])
@@ -368,8 +373,7 @@ def test_the_bundled_model_decodes_as_transformers_does(compiled, monkeypatch):
     if not compiled:
         without_kernels(monkeypatch)
     model = load_causal_lm(Path(ROOT) / "resources" / "starter", torch.float32, torch.device("cpu"))
-    # In float32 each of the three is up to 1.5e-5 away from a forward pass in float64.
-    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < 2e-5
+    assert largest_error("ours", model, (20, 40, 40, 60), (3, 2, 1, 3)) < ROUNDING
 
 
 def test_a_real_instruct_model_decodes_as_transformers_does(smollm2_folder):
