@@ -17,7 +17,7 @@ from training.core.types import UNREADABLE, Outcome, Problem, Role, Stage
 from training.evaluation.grader import follows_hint
 from training.rollouts.database import RolloutRow
 from training.rollouts.reader import flip_of
-from training.runs.config import Mode, RunConfig
+from training.runs.config import Mode, RunConfig, further_questions
 from training.selfplay import PlayedHint, Rollout, SelfPlay, StepResult
 
 
@@ -33,8 +33,8 @@ def rollouts_per_step(config: RunConfig) -> int:
     replays = round(hints * share / (1 - share)) if share < 1 else hints
     written = 0 if config.mode is Mode.RANDOM else hints
     moved = round(r.questions * config.reasoner.needed_share)
-    further = config.reasoner.anchor_questions if config.reasoner.anchor_problems else 0
-    return (r.questions + moved) * r.clean + further + written + (hints + replays) * r.hinted
+    clean = (r.questions + moved) * r.clean + further_questions(config)
+    return clean + written + (hints + replays) * r.hinted
 
 
 def count_rollouts(result: StepResult) -> int:

@@ -15,7 +15,7 @@ from training.errors import UserError
 from training.evaluation.problem_sets.importing import read_problem_set
 from training.evaluation.problem_sets.sources import open_file
 from training.evaluation.problem_sets.types import ReadOptions
-from training.runs.config import OTHER_WORDS, DataConfig, RunConfig
+from training.runs.config import OTHER_WORDS, DataConfig, RunConfig, further_questions
 from training.runs.files import decode, expanded, read_text, write_whole
 
 
@@ -57,10 +57,12 @@ def make_problems(data: DataConfig, report: Callable[[int, int], None] | None = 
 
 
 def anchor_problems(config: RunConfig) -> list[Problem]:
-    """The questions of the clean anchor that are not of the training pool; none where it has no others."""
+    """The questions of the clean anchor that are not of the training pool; none where it asks no others."""
+    if not further_questions(config):
+        return []
     source = config.reasoner.anchor_problems
     if source != OTHER_WORDS:
-        return load_problems(Path(source), "reasoner.anchor_problems") if source else []
+        return load_problems(Path(source), "reasoner.anchor_problems")
     rng = random.Random(f"{OTHER_WORDS}:{config.data.seed}")
     return [draw_in_other_words(rng) for _ in range(config.data.pool)]
 

@@ -471,11 +471,14 @@ class Runner:
             self.save_checkpoint()
 
     def _checkpoint_due(self) -> bool:
-        every, step = self.config.checkpoint.every, self.loop.step_number
-        return step == 0 or self._over() or bool(every and step % every == 0)
+        return self._due(self.config.checkpoint.every)
 
     def _evaluation_due(self) -> bool:
-        every, step = self.config.evaluation.every, self.loop.step_number
+        return self._due(self.config.evaluation.every)
+
+    def _due(self, every: int) -> bool:
+        """Whether something that is done before, after and every so many steps is due; `every` 0: before and after."""
+        step = self.loop.step_number
         return step == 0 or self._over() or bool(every and step % every == 0)
 
     # ------------------------------------------------------------------ evaluation

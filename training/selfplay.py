@@ -69,7 +69,16 @@ from training.core.question_parser import move_question, safe_placements
 from training.core.types import Hint, HintType, Outcome, Problem, Role, Split, Stage
 from training.core.validity import Judge
 from training.engine.base import Backend, Completion, LossParams, SamplingParams, TrainRow, UpdateStats
-from training.runs.config import HintPlacement, Mode, ReplayBy, RunConfig, Truncated, profile_of, trained_roles
+from training.runs.config import (
+    HintPlacement,
+    Mode,
+    ReplayBy,
+    RunConfig,
+    Truncated,
+    is_anchored,
+    profile_of,
+    trained_roles,
+)
 from training.runs.timing import StageTimer, TimePart
 
 SNAPSHOT_EVERY = 20
@@ -238,7 +247,7 @@ class SelfPlay:
     """None: no past Adversary is kept or met."""
     past: PastAdversaries = field(default_factory=PastAdversaries)
     anchor_problems: Sequence[Problem] = ()
-    """Further questions of the clean anchor, which are never hinted."""
+    """Further questions of the clean anchor, which are never hinted; none where there is no anchor."""
     known_clean: dict[str, float] = field(default_factory=dict)
     """p_clean by problem, of a Reasoner that is not trained."""
     updating: bool = False
@@ -386,7 +395,7 @@ class SelfPlay:
 
     def _play_anchor(self, rng: random.Random) -> list[tuple[Problem, Rollout]]:
         """Solutions of further questions, for the clean anchor alone."""
-        if not self.anchor_problems or not self._is_anchored:
+        if not self.anchor_problems:
             return []
         asked = rng.choices(self.anchor_problems, k=self.config.reasoner.anchor_questions)
         chats = [reasoner_messages(problem.question, self.profile) for problem in asked]
@@ -394,12 +403,6 @@ class SelfPlay:
         for problem, rollouts in zip(asked, sampled, strict=True):
             self._grade(rollouts, problem)
         return [(problem, rollout) for problem, (rollout,) in zip(asked, sampled, strict=True)]
-
-    @property
-    def _is_anchored(self) -> bool:
-        """Whether there is a clean anchor: `clean_rl` has no need of one."""
-        mode, weight = self.config.mode, self.config.reasoner.clean_anchor
-        return weight > 0 and mode is not Mode.CLEAN_RL and Role.REASONER in self.learning
 
     def _request_clean(self, rounds: Sequence[Round], rng: random.Random) -> "_Request":
         """R1, and the moved questions after it: what `_take_clean` takes apart."""
@@ -641,7 +644,7 @@ class SelfPlay:
         """Add the pull of clean solutions, of moved questions too, towards the starting model. They carry no advantage
         here, only the KL: what the Reasoner learns under hints must not be paid for with what it could do without
         them."""
-        if not self._is_anchored:
+        if not is_anchored(self.config):
             return False
         groups = [group for r in result.rounds for group in (r.clean, r.needed) if group]
         if (share := self.config.reasoner.anchor_share) < 1.0:

@@ -35,7 +35,7 @@ from seirenes_app.store.workspace import Workspace, read_measurement
 from training.environment import versions
 from training.errors import UserError
 from training.model_names import without_commit
-from training.runs.config import CheckpointConfig, Mode, RunConfig, profile_of, to_dict
+from training.runs.config import CheckpointConfig, Mode, RunConfig, further_questions, is_anchored, profile_of, to_dict
 from training.runs.events import Event, EventKind, EventTail
 from training.runs.files import decode
 from training.runs.lock import holder
@@ -235,16 +235,15 @@ def _hinted(config: RunConfig, metrics: dict[str, Any], before: dict[str, Any] |
     r = config.rollout
     played = float(metrics["rollouts_total"] - (before["rollouts_total"] if before else 0))
     written = 0 if config.mode is Mode.RANDOM else r.questions * r.hints
-    return max(0.0, played - r.questions * r.clean - written)
+    return max(0.0, played - r.questions * r.clean - further_questions(config) - written)
 
 
 def _update_seconds(config: RunConfig, first: dict[str, Any], last: dict[str, Any]) -> tuple[float, float]:
     """Of a usual update, and what the first one takes beyond it. An update costs by its rows: those with an advantage,
     and the clean solutions where they are held to the starting model."""
-    anchored = config.reasoner.clean_anchor > 0 and config.mode is not Mode.CLEAN_RL
     share = config.reasoner.anchor_share * (1 + config.reasoner.needed_share)
-    further = config.reasoner.anchor_questions if config.reasoner.anchor_problems else 0
-    held = config.rollout.questions * config.rollout.clean * share + further if anchored else 0
+    asked = config.rollout.questions * config.rollout.clean * share + further_questions(config)
+    held = asked if is_anchored(config) else 0
     rows_first, rows_last = (held + (metrics.get("rows_trained") or 0) for metrics in (first, last))
     if not rows_last:
         # Nothing to learn in the second one: the first is all that is known.

@@ -26,7 +26,15 @@ from training.errors import UserError
 from training.judges import JudgeKind, find_judge
 from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
-from training.runs.config import EngineKind, Mode, RunConfig, Tuning, has_own_adversary, trained_roles
+from training.runs.config import (
+    EngineKind,
+    Mode,
+    RunConfig,
+    Tuning,
+    further_questions,
+    has_own_adversary,
+    trained_roles,
+)
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
@@ -214,11 +222,9 @@ def rollouts_a_step(config: RunConfig) -> tuple[int, int]:
     r = config.rollout
     hints = r.questions * r.hints
     moved = round(r.questions * config.reasoner.needed_share)
-    reasoner = (r.questions + moved) * r.clean + hints * r.hinted
+    reasoner = (r.questions + moved) * r.clean + further_questions(config) + hints * r.hinted
     if config.mode is Mode.CLEAN_RL:
         return reasoner + hints, 0
-    if config.reasoner.anchor_problems:
-        reasoner += config.reasoner.anchor_questions
     return reasoner, 0 if config.mode is Mode.RANDOM else hints
 
 

@@ -439,6 +439,18 @@ def trained_roles(config: RunConfig) -> frozenset[Role]:
     return frozenset(role for role, learns in trained.items() if learns)
 
 
+def is_anchored(config: RunConfig) -> bool:
+    """Whether clean solutions are held to the starting model: `clean_rl` has no need of it."""
+    learns = Role.REASONER in trained_roles(config)
+    return learns and config.reasoner.clean_anchor > 0 and config.mode is not Mode.CLEAN_RL
+
+
+def further_questions(config: RunConfig) -> int:
+    """How many questions of `reasoner.anchor_problems` a step asks."""
+    r = config.reasoner
+    return r.anchor_questions if r.anchor_problems and is_anchored(config) else 0
+
+
 def problem_files(config: RunConfig) -> dict[str, str]:
     """The files of problems that a configuration names, by option."""
     anchor = config.reasoner.anchor_problems

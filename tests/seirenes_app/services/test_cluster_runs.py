@@ -27,6 +27,14 @@ def _remote(tmp_path):
     return RunPaths(found)
 
 
+def _followed(paths):
+    """A follower that has read the run's first event."""
+    follower = Follower(paths)
+    while not follower.seq:
+        follower.poll()
+    return follower
+
+
 def test_the_events_of_a_run_come_into_an_ordinary_run_directory(lab, tmp_path):
     paths = submit(lab, RunConfig())
     assert follow(paths, poll_s=0.1)
@@ -37,9 +45,7 @@ def test_the_events_of_a_run_come_into_an_ordinary_run_directory(lab, tmp_path):
 
 def test_an_interrupted_follower_leaves_no_event_out_and_none_twice(lab, tmp_path):
     paths = submit(lab, RunConfig())
-    follower = Follower(paths)
-    while not follower.seq:
-        follower.poll()
+    _followed(paths)
     with paths.events.open("r+b") as file:
         file.truncate(paths.events.stat().st_size - 5)
     assert follow(paths, poll_s=0.1)
@@ -51,9 +57,7 @@ def test_an_interrupted_follower_leaves_no_event_out_and_none_twice(lab, tmp_pat
 def test_a_run_whose_follower_is_gone_has_not_crashed(lab, jobs):
     jobs.environment["WAIT"] = "5"
     paths = submit(lab, RunConfig())
-    follower = Follower(paths)
-    while not follower.seq:
-        follower.poll()
+    _followed(paths)
     paths.launch.write_text("{}")
     state = read_run(paths).state
     assert state.status == "not followed"
@@ -86,9 +90,7 @@ def test_a_follower_notes_until_when_it_followed(lab, jobs):
     jobs.environment["WAIT"] = "5"
     paths = submit(lab, RunConfig())
     # A paused run writes nothing: nothing but the file's time says that it is followed.
-    follower = Follower(paths)
-    while not follower.seq:
-        follower.poll()
+    follower = _followed(paths)
     os.utime(paths.cluster, (1.0, 1.0))
     polls = iter([False])
     follower.run(lambda: next(polls, True), poll_s=0.1)
@@ -179,9 +181,7 @@ def test_the_events_of_a_long_log_are_read_from_where_the_follower_is(lab, jobs,
     monkeypatch.setattr(cluster_runs, "LONGEST_POLL_S", 0.1)
     jobs.environment.update(EVENTS="40", NOISE="200")
     paths = submit(lab, RunConfig())
-    follower = Follower(paths)
-    while not follower.seq:
-        follower.poll()
+    _followed(paths)
     assert follow(paths, poll_s=0.1)
     assert paths.events.read_bytes() == _remote(tmp_path).events.read_bytes()
     # One that is started later meets a log beyond what is read at all.
@@ -194,9 +194,7 @@ def test_the_events_of_a_long_log_are_read_from_where_the_follower_is(lab, jobs,
 def test_a_stop_reaches_the_run_which_saves(lab, jobs, tmp_path):
     jobs.environment.update(EVENTS="2000", WAIT="0.05")
     paths = submit(lab, RunConfig())
-    follower = Follower(paths)
-    while not follower.seq:
-        follower.poll()
+    follower = _followed(paths)
     send_command(paths, CommandKind.STOP)
     assert follower.run(poll_s=0.2)
     assert read_run(paths).state.status == "stopped"
