@@ -716,6 +716,9 @@ class EndpointSession:
         batch = _Batch(1)
 
         async def run() -> T:
+            if batch.cancelled:
+                work.close()
+                raise _not_sent(batch)
             task = asyncio.create_task(work)
             batch.tasks = [task]
             try:
@@ -747,6 +750,11 @@ class EndpointSession:
         if self._closed:
             work.close()
             raise UserError("This session is closed. Open another.")
+        try:
+            batch.cancelled = cancelled()  # where it is known before anything is sent, nothing is
+        except BaseException:
+            work.close()
+            raise
         task: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         metered = 0.0
         try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -487,6 +488,22 @@ def test_a_stream_can_be_cancelled():
         assert caught.value.problem is EndpointProblem.CANCELLED
 
 
+@pytest.mark.parametrize("call", [
+    lambda session: session.complete(requests_of(20), cancelled=lambda: True),
+    lambda session: [session.stream(ask_for("q"), print, cancelled=lambda: True)],
+    lambda session: session.models(cancelled=lambda: True),
+    lambda session: session.gives_prompt_logprobs(cancelled=lambda: True),
+])  # fmt: skip
+def test_what_is_cancelled_before_it_began_asks_the_server_nothing(call):
+    with FakeServer() as server, session_of(server) as session:
+        with suppress(EndpointError):
+            assert all(isinstance(reply, EndpointError) for reply in call(session))
+        assert server.requests == []
+        with pytest.raises(ZeroDivisionError):
+            session.complete(requests_of(20), cancelled=lambda: 1 / 0)
+        assert server.requests == []
+
+
 def test_a_stream_that_is_cancelled_before_it_began_is_cancelled_too():
     async def cancelled_at_once(session):
         batch = module._Batch(1)
@@ -570,9 +587,9 @@ def test_a_probe_of_no_server_says_why_and_can_be_cancelled():
         probe(Endpoint("", server.address, "m"))
     with pytest.raises(EndpointError, match="did not answer"):
         probe(Endpoint("", server.address, "m"))
-    # Slow, so that no reply is there before the wish to end is seen.
-    with FakeServer(delay_s=5.0) as slow, pytest.raises(EndpointError, match="cancelled"):
-        probe(Endpoint("", slow.address, "m"), cancelled=lambda: True)
+    with FakeServer() as server, pytest.raises(EndpointError, match="cancelled"):
+        probe(Endpoint("", server.address, "m"), cancelled=lambda: True)
+    assert server.requests == []
 
 
 def test_what_may_be_paid_keeps_its_idempotency_key_over_sessions_and_what_is_refused_does_not():
