@@ -61,7 +61,8 @@ def measured_study(tmp_path, study, skill=SKILL, *, seeds=None, exploits=True):
 
     names = [reasoner_name(v.name, seed) for v in study.variants for seed in seeds]
     early = [name + EARLY for name in names if study.equal_time and not name.startswith("random")]
-    pool = tuple(replace(suite, name=f"hints by {n}", conditions=(Condition.HINTED,), writer=n) for n in names)
+    writers = names if study.pool else []
+    pool = tuple(replace(suite, name=f"hints by {n}", conditions=(Condition.HINTED,), writer=n) for n in writers)
     plan = EvalPlan(
         tuple(Target(name, f"/models/{name}") for name in (START, *names, *early)), (frozen, *pool), writing=Writing()
     )  # fmt: skip

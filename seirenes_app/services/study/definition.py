@@ -59,7 +59,8 @@ class StudyDefinition:
 
     `base` is the whole configuration of a run, nested; `rollouts` is the budget of every run. `problems` held-out
     problems of the stream of `problem_seed` measure all of them. `equal_time` measures each run also at its newest
-    checkpoint within the time of the quickest run. The first variant is the one that the others are compared with.
+    checkpoint within the time of the quickest run. `pool` measures all Reasoners under the hints of all runs' last
+    Adversaries, which grows with the square of the runs. The others are compared with the first variant.
     """
 
     name: str
@@ -70,6 +71,7 @@ class StudyDefinition:
     problems: int = 200
     problem_seed: int = 2605
     equal_time: bool = True
+    pool: bool = True
     response: BestResponse = field(default_factory=BestResponse)
     description: str = ""
     created: str = ""
@@ -88,7 +90,7 @@ class PartKind(StrEnum):
     EXPLOIT = "exploit"
     """Measures a Reasoner under the hints of its best response."""
     MEASURES = "measures"
-    """Measures all Reasoners: frozen suite, and hints of the last Adversaries of all runs."""
+    """Measures all Reasoners: frozen suite, and the pool: hints of the last Adversaries of all runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class _StudyTable(msgspec.Struct, forbid_unknown_fields=True):
     problems: int = 200
     problem_seed: int = 2605
     equal_time: bool = True
+    pool: bool = True
     best_response: _ResponseTable = msgspec.field(default_factory=_ResponseTable)
     variants: list[_VariantTable] = msgspec.field(default_factory=list)
 
@@ -238,6 +241,7 @@ def read_definition(
         problems=table.problems,
         problem_seed=table.problem_seed,
         equal_time=table.equal_time,
+        pool=table.pool,
         response=BestResponse(
             table.best_response.rollouts if response is None else response, tuple(table.best_response.set)
         ),

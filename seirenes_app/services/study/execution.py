@@ -251,9 +251,10 @@ def _measures_rows(study: StudyDefinition) -> int:
     runs = len(study.variants) * len(study.seeds)
     targets = 1 + runs * (2 if study.equal_time else 1)
     frozen = 2 + 2 * HINT_TYPES
+    writers = runs if study.pool else 0
     # Each writer tries several hints of each type.
-    writing = runs * Writing().attempts * HINT_TYPES
-    return study.problems * (targets * (frozen + runs * HINT_TYPES) + writing)
+    writing = writers * Writing().attempts * HINT_TYPES
+    return study.problems * (targets * (frozen + writers * HINT_TYPES) + writing)
 
 
 def _row_seconds(config: RunConfig) -> float:
@@ -326,8 +327,8 @@ def _writing(study: StudyDefinition) -> Writing:
 
 
 def measures_plan(study: StudyDefinition, runs: Mapping[tuple[str, int], RunPaths], title: str) -> EvalPlan:
-    """All Reasoners of these finished runs, and the start, on the frozen suite and under the hints of every run's last
-    Adversary. The problems are the same throughout."""
+    """All Reasoners of these finished runs, and the start, on the frozen suite and, with the pool, under the hints of
+    every run's last Adversary. The problems are the same throughout."""
     states = {key: read_run(run).state or RunState() for key, run in runs.items()}
     targets = [start_target(study)]
     targets += [reasoner_target(run, *key, last_step(run)) for key, run in runs.items()]
@@ -340,8 +341,8 @@ def measures_plan(study: StudyDefinition, runs: Mapping[tuple[str, int], RunPath
     frozen = frozen_suite_ref(study.problems, study.problem_seed)
     # A run whose Adversary has a model of its own writes with that one.
     own = {key: adversary_target(run, f"Adversary of {reasoner_name(*key)}") for key, run in runs.items()
-           if has_own_adversary(load_config(run.config))}  # fmt: skip
-    names = [own[key].name if key in own else reasoner_name(*key) for key in runs]
+           if study.pool and has_own_adversary(load_config(run.config))}  # fmt: skip
+    names = [own[key].name if key in own else reasoner_name(*key) for key in runs] if study.pool else []
     pool = [
         replace(written_suite(name, study.problems, number), conditions=(Condition.HINTED,))
         for number, name in enumerate(names)

@@ -230,6 +230,8 @@ class StudyResults:
     problems: int
     rollouts: int
     response_rollouts: int
+    pool: bool
+    """Whether the study measures under the hints of all runs' last Adversaries."""
     figures: Mapping[Basis, tuple[Figure, ...]]
     differences: Mapping[Basis, tuple[Difference, ...]]
     goals: tuple[Goal, ...]
@@ -409,7 +411,7 @@ def read_results(paths: StudyDir, state: StudyState | None = None) -> StudyResul
     differences = {basis: tuple(_differences(found, basis)) if figures[basis] else () for basis in Basis}
     return StudyResults(
         study.name, study.description, tuple(v.name for v in study.variants), study.seeds, study.problems,
-        study.rollouts, study.response.rollouts, figures, differences, tuple(_goals(study, found)),
+        study.rollouts, study.response.rollouts, study.pool, figures, differences, tuple(_goals(study, found)),
         tuple(_seed_runs(study, state)), found.writing,
     )  # fmt: skip
 
@@ -460,6 +462,8 @@ def _goals(study: StudyDefinition, found: _Collector) -> Iterator[Goal]:
     for other in study.variants:
         if other.mode in (Mode.STATIC, Mode.RANDOM):
             for measure, wanted in ((Measure.EXPLOITABILITY, EXPLOITABILITY_POINTS), (Measure.POOL, POOL_POINTS)):
+                if measure is Measure.POOL and not study.pool:
+                    continue
                 difference = _difference(found, first.name, other.name, measure, Basis.ROLLOUTS)
                 yield Goal(GoalKind.AHEAD, measure, first.name, other.name, wanted, difference)
     for measure in (Measure.CLEAN, Measure.PLACEBO, Measure.NEEDED):
@@ -587,6 +591,8 @@ def _ahead(results: StudyResults, measure: Measure) -> list[str]:
     # Before another variant is measured, and with one alone, there is only the start to compare it with.
     wanted = [d for d in found if d.second != START] or found
     if not wanted:
+        if measure is Measure.POOL and not results.pool:
+            return []  # left out by the definition, to save its time
         none = measure is Measure.EXPLOITABILITY and not results.response_rollouts
         return [f"{TEXTS[measure].title}: not measured{', as the study has no best response' if none else ''}."]
     clauses = []

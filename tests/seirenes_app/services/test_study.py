@@ -150,6 +150,9 @@ def test_an_adversary_with_a_model_of_its_own_writes_the_hints_of_its_run(tmp_pa
     assert writer.path == str((runs["own", 0].checkpoints / "step_000005" / "adversary").resolve())
     assert [suite.writer for suite in plan.suites] == ["", "seirenes, seed 0", writer.name]
     assert [target.name for target in plan.targets] == [START, "seirenes, seed 0", "own, seed 0"]
+    alone = measures_plan(replace(study, pool=False), runs, "measures")
+    assert [suite.writer for suite in alone.suites] == [""]
+    assert (alone.writers, alone.targets) == ((), plan.targets)
 
 
 def test_what_ships_can_be_read():
@@ -293,6 +296,18 @@ def test_without_a_best_response_exploitability_is_said_not_to_be_measured(tmp_p
     assert Measure.EXPLOITABILITY not in found.measures()
     assert {g.status for g in found.goals if g.measure is Measure.EXPLOITABILITY} == {GoalStatus.OPEN}
     assert "not measured, as the study has no best response" in " ".join(conclusions(found))
+
+
+def test_a_study_can_leave_out_the_pool(tmp_path):
+    study = define(tmp_path, "pool = false\n" + DEFINITION)
+    whole, without = (expected_seconds(s, RunRepository(tmp_path)) for s in (define(tmp_path), study))
+    assert without["measures"] < whole["measures"] / 2
+    assert without["run/static/0"] == whole["run/static/0"]
+    found = read_results(measured_study(tmp_path, study, exploits=False))
+    assert Measure.POOL not in found.measures()
+    assert Measure.CLEAN in found.measures()
+    assert not any(g.measure is Measure.POOL for g in found.goals)
+    assert "pool" not in " ".join(conclusions(found))
 
 
 def test_equal_variants_are_not_called_different(tmp_path):
