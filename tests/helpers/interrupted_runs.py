@@ -9,9 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import torch
 from helpers.tiny_models import make_config, make_tokenizer
 from transformers import LlamaForCausalLM
@@ -60,10 +61,20 @@ class Trainers:
             stdout=subprocess.PIPE, text=True, bufsize=1, env=environment,
         )  # fmt: skip
 
-    def start(self, paths):
-        print(paths.root, commands_size(paths.commands), file=self._forks.stdin, flush=True)
+    def start(self, paths, halt=None):
+        print(json.dumps([str(paths.root), commands_size(paths.commands), halt]), file=self._forks.stdin, flush=True)
         self._running = int(self._forks.stdout.readline())
         return self._running
+
+    @contextmanager
+    def halted(self, paths, kind, **data):
+        """Start it, and hold it still from an event on while the block runs."""
+        pid, since = self.start(paths, [kind, data]), time.monotonic()
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() - since < 2 * WAIT_S, "the trainer did not come so far"
+            time.sleep(0.01)
+        yield pid
+        os.kill(pid, signal.SIGCONT)
 
     def wait(self):
         """The exit status of the trainer that was started last, once it is over."""

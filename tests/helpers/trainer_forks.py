@@ -1,12 +1,15 @@
 """Trainer processes without the seconds of importing: one process imports all, and forks a trainer for each line read.
 
-    python trainer_forks.py        reads lines: ROOT COMMANDS_FROM; writes lines: PID of the trainer, then, when it is
-                                   over, its exit status as `os.waitstatus_to_exitcode` gives it
+    python trainer_forks.py        reads lines: [ROOT, COMMANDS_FROM, HALT]; writes lines: PID of the trainer, then,
+                                   when it is over, its exit status as `os.waitstatus_to_exitcode` gives it
 
-A fork runs what `python -m training run` runs, signals included.
+A fork runs what `python -m training run` runs, signals included. Where HALT is [KIND, DATA] it stops itself (SIGSTOP)
+after the first event of that kind with that data, so that a test can do something at just that moment.
 """
 
+import json
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -20,6 +23,7 @@ import torch
 from training.errors import exit_code
 from training.runner import run_directory
 from training.runs.control import StopSignal
+from training.runs.events import EventLog
 
 torch.set_num_threads(1)
 # Of peft about transformers, once a run.
@@ -31,14 +35,28 @@ def train(root, commands_from):
     return 0 if run_directory(Path(root), commands_from, stop_signal) == "finished" else 3
 
 
+def halt_after(kind, data):
+    write, halted = EventLog.write, []
+
+    def write_and_halt(log, written, **values):
+        write(log, written, **values)
+        if written == kind and data.items() <= values.items() and not halted:
+            halted.append(True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    EventLog.write = write_and_halt
+
+
 def main():
     for line in sys.stdin:
-        root, _, start = line.rstrip("\n").rpartition(" ")
+        root, start, halt = json.loads(line)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = exit_code(lambda: train(root, int(start)))  # noqa: B023 - the child ends before the next line
+                if halt:
+                    halt_after(*halt)
+                code = exit_code(lambda: train(root, start))  # noqa: B023 - the child ends before the next line
             except BaseException:  # noqa: BLE001 - the edge of the child
                 traceback.print_exc()
             finally:

@@ -10,7 +10,7 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from helpers.interrupted_runs import Trainers, differences, events_of, make_run, settings_of, wait_for_event
+from helpers.interrupted_runs import Trainers, differences, events_of, make_run, settings_of
 
 from seirenes_app.services.run_summary import describe_problem
 from training.engine.checkpoint import damage
@@ -104,9 +104,8 @@ def test_a_disk_that_fills_at_other_moments_loses_nothing(trainers, settings, wh
     paths = make_run(disk.folder, "cut", *settings)
     # Events need the least, then the database, then a checkpoint.
     for step, leave in ((1, 0), (2, 8192), (4, 65536)):
-        trainers.start(paths)
-        wait_for_event(paths, "step", step=step)
-        disk.fill(leave)
+        with trainers.halted(paths, "step", step=step):
+            disk.fill(leave)
         assert trainers.wait() == 2
         assert all(damage(folder) is None for folder in paths.checkpoints.iterdir())
         if not leave:

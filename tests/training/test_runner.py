@@ -3,8 +3,6 @@
 import json
 import os
 import sqlite3
-import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -20,20 +18,6 @@ from training.runs.lock import FolderMovedError
 
 ONE = ["steps=3", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1", "checkpoint.every=1",
        "evaluation.every=0"]  # fmt: skip
-
-
-def when(condition, then):
-    """Do `then` in a thread once `condition` is true."""
-
-    def wait():
-        deadline = time.monotonic() + 90
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        then()
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
 
 
 def has(paths, kind, **data):
@@ -54,7 +38,7 @@ def test_a_run_says_and_keeps_its_number_type(tmp_path):
     assert json.loads((newest / LOOP_FILE).read_text())["dtype"] == "bfloat16"
 
 
-def test_a_stop_while_the_step_cannot_be_recorded_keeps_the_checkpoint_before_it(tmp_path):
+def test_a_stop_while_the_step_cannot_be_recorded_keeps_the_checkpoint_before_it(tmp_path, when):
     paths = make_run(tmp_path, "r", *ONE)
     others = []
 
@@ -91,7 +75,7 @@ def test_the_rollout_writer_waits_for_a_lock_and_says_whose_fault_it_is(tmp_path
         RolloutWriter(path, 0, patience_s=0.0)
 
 
-def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(tmp_path):
+def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(tmp_path, when):
     paths, new = make_run(tmp_path, "r", *ONE, "steps=400"), tmp_path / "else where"
     when(lambda: has(paths, "checkpoint", step=1), lambda: paths.root.rename(new))
     with pytest.raises(FolderMovedError):
@@ -107,7 +91,7 @@ def test_a_run_whose_folder_is_moved_stops_and_does_not_make_the_old_one_again(t
     assert has(moved, "launch", resumed_from=kept)
 
 
-def test_a_checkpoint_is_on_the_disk_no_earlier_than_the_rollouts_of_its_steps(tmp_path):
+def test_a_checkpoint_is_on_the_disk_no_earlier_than_the_rollouts_of_its_steps(tmp_path, when):
     paths, copy = make_run(tmp_path, "r", *ONE), tmp_path / "copy.db"
 
     def stop():
@@ -138,7 +122,7 @@ def test_a_run_whose_path_a_database_cannot_have_is_refused_before_it_is_made(tm
     assert events_of(type(paths)(moved))[-1].data["failure"] == "resources"
 
 
-def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path):
+def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path, when):
     paths = make_run(tmp_path, "r", *ONE, "steps=1")
     when(lambda: has(paths, "stage", stage="eval", step=0), lambda: send_command(paths, CommandKind.STOP))
     assert run_directory(paths.root) == "stopped"
@@ -183,7 +167,7 @@ def test_a_checkpoint_that_a_stop_or_a_request_made_is_none_to_go_back_to(tmp_pa
     assert good == ["step_000000", "step_000000", "step_000002"]
 
 
-def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path):
+def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path, when):
     paths = make_run(tmp_path, "r", *ONE, "steps=2")
     when(lambda: has(paths, "step", step=1), lambda: send_command(paths, CommandKind.STOP))
     assert run_directory(paths.root) == "stopped"

@@ -268,7 +268,7 @@ def hold(paths):
     return child
 
 
-FORCE_NOW = StopTimes(None, 0.0, 0.5, give_up_s=1.5)
+FORCE_NOW = StopTimes(None, 0.0, 0.5, give_up_s=60.0)
 
 
 @pytest.mark.parametrize("names_the_folder", [False, True])
@@ -277,9 +277,11 @@ def test_a_stop_never_ends_an_unrelated_process_that_has_the_number_in_a_foreign
     arguments = [str(paths.root)] * names_the_folder
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *arguments])
     paths.lock.write_text(json.dumps({"pid": sleeper.pid, "started": 1.0, "host": "another-host"}))
-    phases = []
-    assert not StopEscalation(paths, FORCE_NOW).run(phases.append)
-    assert phases == [StopPhase.ASKED, StopPhase.OUT_OF_REACH, StopPhase.GAVE_UP]
+    stop = StopEscalation(paths, FORCE_NOW)
+    assert [stop.advance() for _ in range(3)] == [StopPhase.ASKED, StopPhase.OUT_OF_REACH, None]
+    stop.times = replace(FORCE_NOW, give_up_s=0.0)
+    assert not stop.run()
+    assert stop.phase is StopPhase.GAVE_UP
     assert sleeper.poll() is None
     for process in (child, sleeper):
         process.kill()
@@ -297,22 +299,20 @@ def test_a_process_of_this_machine_is_stopped_although_the_machine_was_renamed(p
 def test_a_trainer_killed_before_its_first_event_has_crashed(paths, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     start_trainer(paths)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while read_run(paths).state.status is not RunStatus.CRASHED:
         assert time.monotonic() < deadline
 
 
-def test_events_carry_the_time_of_work_without_pauses(tmp_path):
+def test_events_carry_the_time_of_work_without_pauses(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     log = EventLog(tmp_path / "events.jsonl")
-    log.clock.pause()
-    time.sleep(0.3)
-    log.write(EventKind.HEARTBEAT)
-    log.clock.resume()
-    time.sleep(0.05)
-    log.write(EventKind.HEARTBEAT)
-    first, second = (event.data["active_s"] for event in EventTail(tmp_path / "events.jsonl").poll())
-    assert first < 0.2
-    assert 0.04 < second - first < 0.25
+    for passed in (1.0, 30.0, 5.0):
+        log.clock.pause() if passed == 30.0 else log.clock.resume()
+        now += passed
+        log.write(EventKind.HEARTBEAT)
+    assert [event.data["active_s"] for event in EventTail(tmp_path / "events.jsonl").poll()] == [1.0, 1.0, 6.0]
 
 
 BEAT_AND_STOP = """
@@ -337,7 +337,7 @@ def test_time_in_which_a_process_was_suspended_is_no_time_of_work(tmp_path):
     child.send_signal(signal.SIGSTOP)
     time.sleep(3)
     child.send_signal(signal.SIGCONT)
-    child.communicate("\n", timeout=30)
+    child.communicate("\n", timeout=300)
     written = EventTail(events).poll()
     passed = written[-1].t - written[0].t
     assert passed > 2.5
@@ -455,8 +455,8 @@ def test_a_clock_that_is_set_makes_no_run_stalled_and_changes_no_figure(live, mo
     log.write(EventKind.STEP, step=2, metrics={"loss": 2.0})
     after = watch.poll()
     assert (after.status, after.done_steps) == (RunStatus.RUNNING, 2)
-    assert after.active_s - before.active_s < 1.0
-    assert after.eta_s < 1.0
+    assert after.active_s - before.active_s < 100.0
+    assert after.eta_s < 100.0
     assert after.history.series("loss") == ([1, 2], [1.0, 2.0])
     # A minute of the monotonic clock without an event is a minute of silence, whatever the wall clock says.
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 61.0)
