@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +61,8 @@ class HubServer:
         self.drop_after = 0
         """Close the connection after so many bytes of a body, `drops` times."""
         self.drops = 0
+        self.at_last_drop: Callable[[], object] = lambda: None
+        """Called before the connection is closed for the last time."""
         self.hang_after = -1
         """Send nothing more after so many bytes of a body, and keep the connection."""
         self.silent = False
@@ -310,6 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
             ):
                 self.hub.drops -= 1
                 self.close_connection = True
+                if self.hub.drops == 0:
+                    self.hub.at_last_drop()
                 return
             while self.hub.hang_after >= 0 and sent >= self.hub.hang_after and not self.hub._closing.is_set():
                 time.sleep(0.05)
