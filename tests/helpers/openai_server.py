@@ -238,7 +238,7 @@ class FakeServer:
         elif fault == "drop":
             handler.close_connection = True
         elif fault == "slow":
-            self.stopping.wait(5)
+            self.stopping.wait(60)
             handler.close_connection = True
         elif fault == "drip_head":
             self._drip(handler, b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 500)
@@ -302,7 +302,7 @@ class FakeServer:
             if fault == "stream_cut" and place == 2:
                 return
             if fault == "stream_slow":
-                self.stopping.wait(0.3)
+                self.stopping.wait(30 if place else 0.3)
             self._event(handler, {"content": word if place == 0 else f" {word}"})
         self._event(handler, {}, reply["choices"][0]["finish_reason"])
         if "usage" in reply:
