@@ -9,7 +9,7 @@ from seirenes_app.inference.models import bundled_model
 from seirenes_app.inference.protocol import Message
 from training.errors import UserError
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="session")

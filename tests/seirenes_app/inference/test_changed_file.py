@@ -10,7 +10,7 @@ from seirenes_app.inference.client import RequestFailed, WorkerClient
 from seirenes_app.inference.protocol import Chunk, ErrorKind, LoadRequest, Message, SampleRequest, ScoreRequest
 from seirenes_app.services.models.inventory import smollm2_file
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 SHORT = SampleRequest(prompt="<|user|>Tom", max_tokens=4, temperature=0.0)
 
 
