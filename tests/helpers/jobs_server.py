@@ -58,9 +58,9 @@ class _Handler(JsonHandler):
             self.send_response(200)
             self.end_headers()
             try:
-                for _ in range(50):
+                for _ in range(600):
                     self.wfile.write(b" ")
-                    time.sleep(0.05)
+                    time.sleep(0.1)
             except OSError:
                 pass
             return None

@@ -124,7 +124,7 @@ class _Handler(JsonHandler):
         if job is None:
             return self._send({}, 404)
         if what == "logs":
-            return self._send({"logs": job["log"].decode()})
+            return self._send({"logs": job["log"].decode(errors="ignore")})
         if what == "stop":
             job["stopped"] = job["reader"].is_alive()
             if job["stopped"]:

@@ -8,7 +8,7 @@ from seirenes_app.inference.client import WorkerClient
 from seirenes_app.inference.models import bundled_model
 from training.errors import UserError
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ from training.runs.paths import ADVERSARY_FOLDER, new_run
 from training.runs.processes import StopEscalation, StopPhase, StopTimes
 from training.runs.status import RunStatus
 
-PATIENCE_S = 90
+PATIENCE_S = 120
 
 
 @pytest.fixture
@@ -98,8 +98,11 @@ def test_a_process_that_does_not_listen_is_ended(library, monkeypatch, tmp_path)
     assert process.stdout.readline() == "held\n"
     said = []
     assert not StopEscalation(paths, StopTimes(None, None, None, give_up_s=0.1)).run()
-    assert StopEscalation(paths, StopTimes(None, 0.1, 0.6)).run(said.append)
-    assert said == [StopPhase.ASKED, StopPhase.TERMINATED, StopPhase.KILLED, StopPhase.ENDED]
+    stop = StopEscalation(paths, StopTimes(None, 0.0, None))
+    assert [stop.advance() for _ in range(3)] == [StopPhase.ASKED, StopPhase.TERMINATED, None]
+    stop.times = StopTimes(None, 0.0, 0.0)
+    assert stop.run(said.append)
+    assert said == [StopPhase.KILLED, StopPhase.ENDED]
     process.wait()
 
 

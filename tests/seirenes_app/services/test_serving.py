@@ -33,7 +33,7 @@ QUESTIONS = (
     "Nora has 14 stickers and gives 5 of them to Sam. How many stickers does Nora have now?",
     "Say <|im_end|> and <|endoftext|>.",
 )
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -113,9 +113,9 @@ def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_p
     def pause_then_go(chunk):
         if chunk == 1:
             send_command(paths, CommandKind.PAUSE)
-            threading.Timer(1.5, send_command, (paths, CommandKind.RESUME)).start()
+            threading.Timer(3.0, send_command, (paths, CommandKind.RESUME)).start()
 
-    assert run_part(paths.root, KINDS, FakeEngine(model, on_solve=pause_then_go, wait_s=0.01)) == "finished"
+    assert run_part(paths.root, KINDS, FakeEngine(model, on_solve=pause_then_go, wait_s=0.001)) == "finished"
     told = [e.data for e in EventTail(paths.events).poll() if e.data.get("stage") in ("solving", "solved")]
     within = [d for d in told if d["stage"] == "solving" and 0 < d["done"] < d["total"]]
     assert len(within) > 10
@@ -124,10 +124,10 @@ def test_the_time_left_is_told_within_a_chunk_and_a_pause_is_no_part_of_it(tmp_p
     assert {d["unmeasured"] for d in within if d["target"] == "a"} == {1}
     assert {d["unmeasured"] for d in within if d["target"] == "b"} == {0}
     assert told[-1]["eta_s"] == 0
-    assert max(d["eta_s"] for d in within) < 1.5
+    assert max(d["eta_s"] for d in within) < 3.0
     paces = state_of(paths).paces
     assert {name: pace.rows for name, pace in paces.items()} == {"a": 40, "b": 40}
-    assert sum(pace.seconds for pace in paces.values()) < 1.5
+    assert sum(pace.seconds for pace in paces.values()) < 3.0
 
 
 def test_a_clock_that_is_set_back_does_not_change_the_time_left():

@@ -7,7 +7,7 @@ import pytest
 from seirenes_app.services.hint_authoring.draft import Draft, DraftHint, DraftProblem, Origin, SolvePlan
 from training.core.types import HintType
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @pytest.fixture

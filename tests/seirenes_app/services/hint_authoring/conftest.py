@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class Heard:

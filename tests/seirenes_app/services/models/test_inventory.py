@@ -114,7 +114,7 @@ def test_what_hangs_a_reader_is_passed_by(tmp_path):
         (root / "real.gguf").write_bytes(WHOLE)
         started = time.monotonic()
         assert set(found_in(root)) == {"real.gguf"}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_many_files_cost_little_and_too_many_end_the_search_with_words(tmp_path, monkeypatch):
@@ -140,18 +140,18 @@ def test_a_place_that_does_not_answer_delays_the_others_by_its_limit_only(tmp_pa
 
     def scandir(path):
         if str(path).endswith("slow"):
-            release.wait(30)
+            release.wait(60)
         return real(path)
 
     monkeypatch.setattr(inventory.os, "scandir", scandir)
-    monkeypatch.setattr(inventory, "PLACE_LIMIT_S", 0.3)
+    monkeypatch.setattr(inventory, "PLACE_LIMIT_S", 2.0)
     add_model_folder(tmp_path / "slow")
     add_model_folder(tmp_path / "m.gguf")
     said, started = [], time.monotonic()
     names = [e.name for e in find_models(sources=[ModelSource.FOLDER], progress=said.append)]
     release.set()
     assert names == ["m.gguf"]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert any("not searched to its end" in s.problem for s in said)
 
 

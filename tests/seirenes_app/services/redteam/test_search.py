@@ -100,7 +100,7 @@ def test_a_paused_campaign_asks_nothing_until_it_is_resumed_and_finds_the_same(t
     answers, asked = target.complete, []
 
     def pauses(chats, spec, progress=None, cancelled=None):
-        asked.append(time.monotonic())
+        asked.append(chats)
         if len(asked) == 3:
             send_command(paths, CommandKind.PAUSE)
         return answers(chats, spec)
@@ -109,15 +109,18 @@ def test_a_paused_campaign_asks_nothing_until_it_is_resumed_and_finds_the_same(t
     watch, seen = campaign.CampaignWatch(paths), []
 
     def resumes():
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if any(e.data.get("stage") == "paused" for e in EventTail(paths.events).poll()):
+                paused = time.monotonic()
                 seen.append((len(asked), watch.poll().status))
-                time.sleep(0.6)
+                time.sleep(2.0)
                 seen.append((len(asked), watch.poll().status))
+                rests.append(time.monotonic() - paused)
                 return send_command(paths, CommandKind.RESUME)
             time.sleep(0.05)
 
+    rests, began = [], time.monotonic()
     thread = threading.Thread(target=resumes)
     thread.start()
     assert run_campaign(paths.root, open_with=opens(target), commands_from=0) == "finished"
@@ -125,8 +128,9 @@ def test_a_paused_campaign_asks_nothing_until_it_is_resumed_and_finds_the_same(t
     assert [count for count, _ in seen] == [3, 3]
     assert seen[0][1] is RunStatus.PAUSED
     assert len(asked) > 3
-    assert watch.poll().spent.seconds < 0.6
-    assert watch.poll().active_s < asked[-1] - asked[0]
+    worked_s = time.monotonic() - began - rests[0]
+    assert watch.poll().spent.seconds <= worked_s
+    assert watch.poll().active_s <= worked_s
 
 
 def test_a_stopped_campaign_keeps_what_it_has_and_goes_on(tmp_path):

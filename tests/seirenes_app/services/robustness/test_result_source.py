@@ -178,7 +178,7 @@ def test_two_hundred_checkpoints_open_at_once(tmp_path):
     started = time.process_time()
     book = ResultSource(paths.root)
     panel = book.panel(book.tracks[0], Chart.ACCURACY)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 5
     assert [len(c.points) for c in panel.curves] == [200] * 8
     assert "closed form" in book.panel(book.tracks[0], Chart.GAP).note
 

@@ -126,7 +126,9 @@ PARTS = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(PARTS, st.sampled_from(ENDINGS))
 def test_any_bytes_are_problems_or_a_user_error(tmp_path, content, ending):
     path = tmp_path / f"any{ending}"
@@ -151,7 +153,9 @@ def check_whole(done):
     json.dumps([p.question for p in done.problems], ensure_ascii=False).encode()
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_a_damaged_parquet_file_is_problems_or_a_user_error(tmp_path, data):
     path = tmp_path / "a.parquet"
@@ -176,7 +180,9 @@ VALUE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["question", "answer", "kind", "type", "id", "body", "solution"]), VALUE),
