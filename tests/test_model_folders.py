@@ -28,7 +28,7 @@ from training.runs.control import ProcessControl
 from training.runs.events import EventLog, EventTail
 from training.runs.paths import new_run
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 QUESTION = "Mia has 2 apples and 3 pears. How many fruits are there?"
 WITH_BOS = "{{ bos_token }}" + TEMPLATE
 THINKING = TEMPLATE + "{% if enable_thinking is defined and not enable_thinking %}<tool>{% endif %}"

@@ -138,7 +138,7 @@ def session_answers(model: Path, **asked) -> dict:
     request = json.dumps({"model": str(model), **asked})
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, child], input=request, env=env, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, child], input=request, env=env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -134,7 +134,7 @@ def test_a_solver_that_solves_only_without_the_hint_has_a_changed_consensus():
 def test_the_verb_refuses_a_judge_that_is_not_there():
     done = subprocess.run(
         [sys.executable, "-m", "training", "judge"], input=json.dumps({"judge": {"model": "/no/where"}, "hints": []}),
-        capture_output=True, text=True, env=child_environment(), timeout=120, check=False,
+        capture_output=True, text=True, env=child_environment(), timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "was not found" in done.stderr

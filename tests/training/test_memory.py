@@ -185,7 +185,7 @@ def test_a_run_beyond_a_real_limit_says_which_setting_to_lower_and_is_resumed_wi
     )  # fmt: skip
     paths = new_run(tmp_path, config, "limited")
     child = [sys.executable, "-c", LIMITED, str(paths.root)]
-    ended = subprocess.run([*child, "0"], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    ended = subprocess.run([*child, "0"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode != 0, ended.stdout
     state = read_run(paths).state
     assert state.failure is FailureKind.RESOURCES, (state.message, ended.stderr[-2000:])
@@ -193,7 +193,7 @@ def test_a_run_beyond_a_real_limit_says_which_setting_to_lower_and_is_resumed_wi
     assert "Memory ran out" in state.message
     assert state.proposed["key"] in state.message
     change_settings(paths, [f"{state.proposed['key']}={state.proposed['value']}"])
-    ended = subprocess.run([*child, "4000"], cwd=ROOT, capture_output=True, text=True, timeout=180)
+    ended = subprocess.run([*child, "4000"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.stdout.strip() == "finished", ended.stderr[-2000:]
     events = EventTail(paths.events).poll()
     assert events[-1].data["outcome"] == "finished"

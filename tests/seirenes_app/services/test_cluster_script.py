@@ -29,7 +29,7 @@ def stub(tmp_path):
     def run(script):
         environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path),
                        "SLURM_SUBMIT_DIR": str(tmp_path)}  # fmt: skip
-        subprocess.run(["bash", "-c", script], check=True, env=environment, timeout=30)
+        subprocess.run(["bash", "-c", script], check=True, env=environment, timeout=300)
         return said.read_text().split("\n")
 
     return run

@@ -47,7 +47,7 @@ def data(tmp_path, monkeypatch):
 @pytest.fixture
 def record(data):
     """A server that runs: its place is taken by a process that sleeps."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     made = EngineRecord(child.pid, psutil.Process(child.pid).create_time(), 8123, "/m/starter", "/m/starter-float32",
                         Backend.JAX, time.time())  # fmt: skip
     (data / "engine-8123.json").write_bytes(msgspec.json.encode(made))

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = (
     "import sys, time; sys.path.insert(0, sys.argv[1])\n"
     "from pathlib import Path\nfrom training.runs.lock import RunLock\n"
-    "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(60)"
+    "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(600)"
 )
 
 
@@ -172,7 +172,7 @@ def test_pinned_runs_come_first_then_the_newest(tmp_path):
     library = RunRepository(tmp_path)
     for name in ("a", "b", "c"):
         write_run(tmp_path, name, done="finished")
-        time.sleep(0.01)
+        time.sleep(0.05)
     runs = library.list_runs()
     assert [s.paths.run_id for s in runs] == ["c", "b", "a"]
     assert [s.paths.run_id for s in order_runs(runs, {"a": RunMark(pinned=True)})] == ["a", "c", "b"]

@@ -113,7 +113,7 @@ def test_a_file_that_another_program_holds_is_told_soon_and_in_words(workspace, 
     ):  # fmt: skip
         with pytest.raises(UserError, match=r"workspace\.db \(database is locked\). Close what else uses it"):
             deed()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 25
     other.execute("rollback")
     other.close()
     workspace.mark("r", pinned=True)

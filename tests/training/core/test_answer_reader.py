@@ -152,9 +152,9 @@ def test_no_question_makes_the_reader_raise(question, text):
     ["1 ", "1-", "\n*", "1,0", "(1 ", "1 2/", "\\boxed{", "\\text{", "=1", "one ", "answer is ", "1 111 ", "#", "$"],
 )
 def test_long_repetitive_text_is_read_in_bounded_time(unit):
-    started = time.perf_counter()
+    started = time.process_time()
     read_answer(unit * (4000 // len(unit)), NUMBER)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 5
 
 
 def test_a_reasoning_tag_at_the_end_of_a_prompt_is_found():

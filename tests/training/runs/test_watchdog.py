@@ -108,7 +108,7 @@ def test_a_child_that_is_stopped_is_named():
         child.wait()
 
 
-def test_a_run_that_waits_for_a_locked_database_says_so_with_its_stack_and_that_it_went_on(tmp_path, monkeypatch):
+def test_a_run_that_waits_for_a_locked_database_says_so_with_its_stack_and_that_it_went_on(tmp_path, monkeypatch, when):
     monkeypatch.setattr(watchdog, "STALLED_S", 1.5)
     monkeypatch.setattr(watchdog, "USUAL_TIMES", 0.0)
     monkeypatch.setattr(watchdog, "POLL_S", 0.1)
@@ -119,21 +119,24 @@ def test_a_run_that_waits_for_a_locked_database_says_so_with_its_stack_and_that_
         return [e.data for e in events_of(paths) if e.kind == kind and e.data["code"] == "stalled_stage"]
 
     def lock():
-        while not any(e.kind == "checkpoint" for e in events_of(paths)):
-            time.sleep(0.01)
-        other = sqlite3.connect(paths.rollouts, isolation_level=None, timeout=30)
+        other = sqlite3.connect(paths.rollouts, isolation_level=None, timeout=30, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
-        deadline = time.monotonic() + 60
+        thread = threading.Thread(target=unlock, args=(other,), daemon=True)
+        threads.append(thread)
+        thread.start()
+
+    def unlock(other):
+        deadline = time.monotonic() + 120
         while not any("locked" in w["message"] for w in said("warning")) and time.monotonic() < deadline:
             # Seldom: what this thread computes counts as the run's own work.
             time.sleep(0.3)
         other.execute("ROLLBACK")
         other.close()
 
-    thread = threading.Thread(target=lock, daemon=True)
-    thread.start()
+    threads = []
+    when(lambda: any(e.kind == "checkpoint" for e in events_of(paths)), lock)
     assert run_directory(paths.root) == "finished"
-    thread.join()
+    threads[0].join()
     (warning,) = [w for w in said("warning") if "locked" in w["message"]]
     assert str(paths.rollouts) in warning["message"]
     assert "No progress for" in warning["message"]

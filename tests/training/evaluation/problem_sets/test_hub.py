@@ -75,7 +75,7 @@ def test_without_network_and_cache_a_preset_fails_at_once_and_says_what_to_do(ca
         open_preset(PRESETS[key], tmp_path / "sets")
     assert f"{tmp_path / 'sets' / key}.jsonl" in str(told.value)
     assert "cannot be reached" in str(told.value)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
 
 
 def test_a_hub_that_is_switched_off_is_named(cache, monkeypatch):
@@ -187,5 +187,5 @@ def test_reading_sets_loads_neither_torch_nor_transformers_and_datasets_only_for
         "import datasets\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-800:]
