@@ -21,7 +21,7 @@ import torch
 from training.engine.base import SamplingParams
 from training.engine.torch_local import LocalTorchBackend
 
-HANGS_S = 20.0
+HANGS_S = 60.0
 
 
 class Refused(Exception):
@@ -91,6 +91,7 @@ class TinkerServer:
         self.capabilities = None
         """What is answered in place of the true capabilities."""
         self._lock, self._work, self._number = threading.Lock(), queue.Queue(), 0
+        self._over = threading.Event()
 
     # ------------------------------------------------------------------ life
 
@@ -100,6 +101,7 @@ class TinkerServer:
         return self
 
     def __exit__(self, *_):
+        self._over.set()
         self._work.put(None)
         self.stop()
 
@@ -162,7 +164,7 @@ class TinkerServer:
             self.forget_models = ""
             self.models.clear()
         if self.hanging and self.hanging in path:
-            time.sleep(HANGS_S)
+            self._over.wait(HANGS_S)
             return http.connection.close()
         if self.key is not None and http.headers.get("X-API-Key") != self.key:
             return self.answer(http, 401, {"detail": "wrong key"})
@@ -247,9 +249,9 @@ class TinkerServer:
         torch.set_num_threads(1)
         while (item := self._work.get()) is not None:
             id_, work = item
-            time.sleep(self.delay_s)
+            self._over.wait(self.delay_s)
             future = self.futures[id_]
-            if future["state"] != "pending":
+            if future["state"] != "pending" or self._over.is_set():
                 continue
             try:
                 future.update(state="done", result=work())

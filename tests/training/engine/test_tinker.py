@@ -241,7 +241,6 @@ def test_a_checkpoint_restores_adapter_and_optimiser(server, model_dir, tmp_path
     resumed.load(tmp_path / "checkpoint")
     assert resumed.steps == 2
     # Places for adapters are few: one that is not used any more gives its own back.
-    time.sleep(0.1)
     assert len(server.unloaded) == 1
     assert len(server.models) == 1
     play([own, resumed], steps=2)
@@ -273,11 +272,12 @@ def test_checkpoints_of_another_engine_or_rank_are_refused(server, model_dir, tm
 
 def test_sampling_can_be_cancelled(server, model_dir):
     remote = connect(server, model_dir)
-    server.delay_s = 0.3
+    remote.sample(PROMPTS, 1, SamplingParams(5))
+    server.delay_s, before = 60.0, len(server.requests)
     began = time.monotonic()
     with pytest.raises(Cancelled):
-        remote.sample(PROMPTS * 20, 2, SamplingParams(5), cancelled=lambda: time.monotonic() - began > 0.5)
-    assert time.monotonic() - began < 1.5
+        remote.sample(PROMPTS * 20, 2, SamplingParams(5), cancelled=lambda: len(server.requests) > before)
+    assert time.monotonic() - began < 30
 
 
 def test_progress_counts_completions_and_order_is_kept(server, model_dir):
@@ -297,7 +297,7 @@ def refusal(call, *words):
     began = time.monotonic()
     with pytest.raises(UserError) as caught:
         call()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     for word in words:
         assert word in str(caught.value)
     return str(caught.value)
