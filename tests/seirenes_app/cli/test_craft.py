@@ -23,7 +23,7 @@ QUESTION = (
     "Tom has 12 apples. He buys 7 more apples and then gives 5 apples to Anna. How many apples does Tom have now?"
 )
 HINT = "Could the answer be around 24?"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_an_interrupt_reports_what_there_is_and_leaves_no_worker():
     out, err = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 3, err
     assert json.loads(out)["result"]["cancelled"]
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=60)[1]
 
 
 def test_solutions_that_are_all_cut_off_ask_for_a_higher_token_limit(capsys):

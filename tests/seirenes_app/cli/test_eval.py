@@ -129,7 +129,7 @@ def test_a_signal_stops_it_keeps_what_is_done_and_says_how_to_go_on(gguf, tmp_pa
     while not (found := library.list_evaluations()) or not (found[0].state and found[0].state.done_chunks):
         assert child.poll() is None
     child.send_signal(number)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=300)
     assert child.returncode == 3
     assert f"seirenes eval --resume {found[0].paths.run_id}" in " ".join(err.split())
     assert json.loads(out)["status"] == "stopped"
@@ -144,7 +144,7 @@ def test_detached_it_returns_and_can_be_stopped(gguf, capsys):
     assert call("eval", "--stop", started["evaluation"]) == 0
     assert "--resume" in capsys.readouterr().out
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(started["pid"]).wait(10)
+        psutil.Process(started["pid"]).wait(120)
     (found,) = EvaluationRepository().list_evaluations()
     assert found.state.status == "stopped"
 

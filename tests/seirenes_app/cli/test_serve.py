@@ -11,7 +11,7 @@ import pytest
 
 from training.runs.processes import child_environment
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def forks():
     )  # fmt: skip
     yield process
     process.stdin.close()
-    process.wait(20)
+    process.wait(120)
 
 
 def start(forks, paths):
@@ -72,7 +72,7 @@ def kill_at_random(forks, paths, luck):
     """Start a process and kill it: while it loads, or up to two chunks and a moment later. False where it was done."""
     before, wanted = last_state(paths).done_chunks, luck.randrange(3)
     child = start(forks, paths)
-    patience = time.monotonic() + 60
+    patience = time.monotonic() + 120
     while wanted and last_state(paths).done_chunks < before + wanted and time.monotonic() < patience:
         if last_state(paths).over and last_state(paths).pid == child:
             break
