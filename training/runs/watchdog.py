@@ -57,6 +57,8 @@ class Watchdog:
         finally:
             over.set()
             thread.join(timeout=5.0)
+            if self._in_stall:  # and has perhaps gone on since the last look
+                self.look()
 
     def _watch(self, over: threading.Event) -> None:
         # Without a log, or without the folder, the process itself will say so.

@@ -56,6 +56,15 @@ def test_a_minute_without_progress_is_a_stall_that_is_said_once_and_its_end_too(
     assert len(process.said) == 2
 
 
+def test_a_stall_that_is_over_just_before_the_end_is_said_to_be(tmp_path, idle, monkeypatch):
+    monkeypatch.setattr(watchdog, "POLL_S", 3600.0)
+    process = Process(tmp_path)
+    with process.dog.watch():
+        process.wait(STALLED_S + 1)
+        process.ticks += 1
+    assert [what for what, *_ in process.said] == ["stalled", "went on"]
+
+
 def test_ten_times_what_is_usual_for_a_part_is_no_stall(tmp_path, idle):
     process = Process(tmp_path)
     process.wait(20)
