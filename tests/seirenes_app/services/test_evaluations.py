@@ -58,7 +58,7 @@ def wait(watch, until):
 
 def test_started_stopped_and_resumed_in_the_background(library, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    plan = plan_evaluation([gguf_target(bundled_model())], [frozen_suite_ref(40)], samples=2)
+    plan = plan_evaluation([gguf_target(bundled_model())], [frozen_suite_ref(200)], samples=2)
     paths = library.start(plan)
     watch = EvaluationWatch(paths)
     wait(watch, lambda s: s.done_chunks >= 1)

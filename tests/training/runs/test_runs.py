@@ -226,7 +226,7 @@ from training.runs.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -275,7 +275,7 @@ FORCE_NOW = StopTimes(None, 0.0, 0.5, give_up_s=60.0)
 def test_a_stop_never_ends_an_unrelated_process_that_has_the_number_in_a_foreign_lock(paths, names_the_folder):
     child = hold(paths)
     arguments = [str(paths.root)] * names_the_folder
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *arguments])
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *arguments])
     paths.lock.write_text(json.dumps({"pid": sleeper.pid, "started": 1.0, "host": "another-host"}))
     stop = StopEscalation(paths, FORCE_NOW)
     assert [stop.advance() for _ in range(3)] == [StopPhase.ASKED, StopPhase.OUT_OF_REACH, None]
