@@ -33,8 +33,8 @@ class Robustness:
         self.page.show()
         self.page.activate()
 
-    def wait(self, ready, timeout=8000):
-        self.qtbot.waitUntil(lambda: bool(ready()), timeout=timeout)
+    def wait(self, ready):
+        self.qtbot.waitUntil(lambda: bool(ready()))
 
     def write(self, name="r", **options):
         """A run with three evaluations, listed."""

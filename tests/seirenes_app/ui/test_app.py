@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HOLD = (
     "import sys, time; sys.path.insert(0, sys.argv[1])\n"
     "from pathlib import Path\nfrom training.runs.lock import RunLock\n"
-    "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(60)"
+    "lock = RunLock(Path(sys.argv[2])); lock.acquire(); print('held', flush=True); time.sleep(600)"
 )
 
 
@@ -220,7 +220,7 @@ def test_a_fault_in_a_slot_or_a_thread_is_shown_and_logged(window, qtbot, place)
 def test_copy_diagnostics_names_this_machine(window, qtbot):
     QApplication.clipboard().clear()
     window.copy_diagnostics()
-    qtbot.waitUntil(lambda: "Seirênes diagnostics" in QApplication.clipboard().text(), timeout=8000)
+    qtbot.waitUntil(lambda: "Seirênes diagnostics" in QApplication.clipboard().text())
     assert str(Path.home()) + "/" not in QApplication.clipboard().text()
 
 
@@ -319,7 +319,7 @@ def test_stop_and_save_waits_in_sight_and_then_closes(window, qtbot, live):
     writer.close()
     child.kill()
     child.wait()
-    qtbot.waitUntil(lambda: not window.isVisible(), timeout=8000)
+    qtbot.waitUntil(lambda: not window.isVisible())
 
 
 def test_enter_keeps_the_run_going(qtbot, qapp):

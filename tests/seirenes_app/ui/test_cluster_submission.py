@@ -23,8 +23,6 @@ from training.runs.config import RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import kill_tree, read_run, running_process
 
-PATIENCE_MS = 60_000
-
 
 @pytest.fixture
 def root(tmp_path):
@@ -50,12 +48,12 @@ def page(qtbot, root, jobs):
 
 
 def click(qtbot, button):
-    qtbot.waitUntil(lambda: button.isEnabled() and button.isVisible(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: button.isEnabled() and button.isVisible())
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def dialog_of(qtbot, page, kind):
-    qtbot.waitUntil(lambda: any(d.isVisible() for d in page.findChildren(kind)), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in page.findChildren(kind)))
     return next(d for d in page.findChildren(kind) if d.isVisible())
 
 
@@ -63,10 +61,10 @@ def test_a_run_is_submitted_followed_and_fetched(qtbot, page, lab, tmp_path, roo
     qtbot.keyClick(page.new, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     dialog = dialog_of(qtbot, page, SubmitDialog)
     click(qtbot, dialog.go)
-    qtbot.waitUntil(lambda: page.run_id != "", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: page.run_id != "")
     head = page.view.head
-    qtbot.waitUntil(lambda: "on lab" in head.detail.text(), timeout=PATIENCE_MS)
-    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Finished", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "on lab" in head.detail.text())
+    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Finished")
     (paths,) = (RunPaths(folder) for folder in root.iterdir())
     (remote,) = (RunPaths(folder) for folder in (tmp_path / "remote").iterdir())
     assert paths.events.read_bytes() == remote.events.read_bytes()
@@ -75,10 +73,10 @@ def test_a_run_is_submitted_followed_and_fetched(qtbot, page, lab, tmp_path, roo
     weights.write_bytes(b"weights")
     click(qtbot, head.fetch)
     dialog = dialog_of(qtbot, page, FetchDialog)
-    qtbot.waitUntil(lambda: dialog.kinds == ("checkpoints",), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: dialog.kinds == ("checkpoints",))
     assert "none yet" in dialog.boxes["rollouts"].text()
     click(qtbot, dialog.go)
-    qtbot.waitUntil(lambda: "hashes agree" in dialog.status.text.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "hashes agree" in dialog.status.text.text())
     assert (paths.checkpoints / "step_000001" / "w.bin").read_bytes() == b"weights"
     assert read_run(paths).cluster == "lab"
 
@@ -88,19 +86,19 @@ def test_a_run_that_goes_on_there_is_stopped_and_not_discarded(qtbot, page, lab,
     paths = cluster_runs.submit(lab, RunConfig(), runs_root=root)
     page.open_run(paths)
     head = page.view.head
-    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Not followed", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Not followed")
     assert not head.pause.isVisible()
     assert "is not followed" in page.view.banner.title.text()
     assert "have not been read here since" in page.view.banner.text.text()
     click(qtbot, page.view.banner.buttons["Follow again"])
-    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Running", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Running")
     discard = page.actions_["discard"]
-    qtbot.waitUntil(lambda: not discard.isEnabled(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not discard.isEnabled())
     assert discard.toolTip() == STOP_FIRST
     assert not page.actions_["export-model"].isEnabled()
     click(qtbot, head.stop)
-    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Stopped", timeout=PATIENCE_MS)
-    qtbot.waitUntil(discard.isEnabled, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: head.badge.accessibleName() == "Stopped")
+    qtbot.waitUntil(discard.isEnabled)
 
 
 def test_home_offers_to_follow_a_run_again(qtbot, lab, jobs, root):
@@ -113,7 +111,7 @@ def test_home_offers_to_follow_a_run_again(qtbot, lab, jobs, root):
     home.resize(1200, 800)
     home.show()
     home.activate()
-    qtbot.waitUntil(lambda: paths in home.banners, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: paths in home.banners)
     assert "is not followed" in home.banners[paths].title.text()
     assert runs.index(0, RunColumn.STATUS).data() == "Not followed"
     home.table.selectRow(0)
@@ -138,14 +136,14 @@ def test_export_waits_for_a_fetched_checkpoint(qtbot, page, lab, root):
     assert not export.isEnabled()
     assert export.toolTip() == NOT_FETCHED
     (paths.checkpoints / "step_000001").mkdir()
-    qtbot.waitUntil(export.isEnabled, timeout=PATIENCE_MS)
+    qtbot.waitUntil(export.isEnabled)
 
 
 def test_without_a_cluster_the_dialog_leads_to_one(qtbot, page):
     dialog = page.open_submit(RunConfig())
-    qtbot.waitUntil(lambda: "No cluster yet" in dialog.status.text.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "No cluster yet" in dialog.status.text.text())
     assert not dialog.go.isEnabled()
-    with qtbot.waitSignal(dialog.clustersRequested, timeout=PATIENCE_MS):
+    with qtbot.waitSignal(dialog.clustersRequested):
         click(qtbot, dialog.manage)
 
 
@@ -153,7 +151,7 @@ def test_a_refused_submission_is_said_in_the_dialog_and_leaves_nothing(qtbot, pa
     jobs.down = True
     dialog = page.open_submit(RunConfig())
     click(qtbot, dialog.go)
-    qtbot.waitUntil(lambda: "503" in dialog.status.text.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "503" in dialog.status.text.text())
     assert not root.exists() or not list(root.iterdir())
     assert page.run_id == ""
 
@@ -168,11 +166,11 @@ def test_rollouts_that_were_not_fetched_are_offered_on_traces(qtbot, lab, jobs, 
     made.resize(1200, 800)
     made.show()
     made.open_run(paths)
-    qtbot.waitUntil(lambda: made.views.empty is not None and not made.views.has_content, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: made.views.empty is not None and not made.views.has_content)
     assert made.views.empty.accessibleName().startswith("Not fetched yet")
     made.open_fetch()
     dialog = dialog_of(qtbot, made, FetchDialog)
-    qtbot.waitUntil(lambda: "none yet" in dialog.boxes["rollouts"].text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "none yet" in dialog.boxes["rollouts"].text())
     click(qtbot, dialog.close_button)
     made.close_down()
     tasks.close()

@@ -374,7 +374,7 @@ def test_closing_leaves_no_process_behind(craft):
     process = psutil.Process(craft.solver.client().pid)
     assert craft.page.unsaved() == ""
     craft.page.close_down()
-    process.wait(5)
+    process.wait(60)
 
 
 # ---------------------------------------------------------------------- the page as a whole
@@ -446,7 +446,7 @@ def test_the_page_fits_and_nothing_is_cut_at_the_side(craft, qapp):
 
 def test_solutions_stream_into_the_page_with_speed_and_time_left(craft):
     craft.type_problem()
-    craft.page.solve_card.plan.samples.setValue(64)
+    craft.page.solve_card.plan.samples.setValue(256)
     craft.write()
     shown, figures = [], []
     craft.controller.solvingChanged.connect(

@@ -35,7 +35,6 @@ from training.endpoints import (
     server_key,
 )
 
-PATIENCE_MS = 20_000
 SECRET = "sk-planted-secret-4711"
 
 
@@ -76,7 +75,7 @@ class Shown:
         self.wait(lambda: self.inventory.was_loaded)
 
     def wait(self, until):
-        self.qtbot.waitUntil(lambda: bool(until()), timeout=PATIENCE_MS)
+        self.qtbot.waitUntil(lambda: bool(until()))
 
     def select(self, name):
         self.page.select(Path(f"endpoint:{name}"))

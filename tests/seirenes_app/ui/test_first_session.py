@@ -23,8 +23,6 @@ from seirenes_app.ui.theme import apply_theme
 from training.core.types import Condition
 from training.runs.status import RunStatus
 
-PATIENCE_MS = 60_000
-
 
 class User:
     """The window, and a person's hands."""
@@ -40,7 +38,7 @@ class User:
         self.wait(self.window.isActiveWindow)
 
     def wait(self, until):
-        self.qtbot.waitUntil(lambda: bool(until()), timeout=PATIENCE_MS)
+        self.qtbot.waitUntil(lambda: bool(until()))
 
     def click(self, button):
         assert button.isVisible()

@@ -17,7 +17,6 @@ from training.core.validity import JudgeOptions
 from training.endpoints import Endpoint, Price, save_endpoint
 from training.judges import known_measurements
 
-PATIENCE_MS = 120_000
 QUESTION = "Tom buys 7 apples and gets 5 more from his aunt. How many apples does Tom have?"
 
 
@@ -51,11 +50,11 @@ def test_the_judge_of_craft_is_asked_by_its_button_alone_and_shows_its_votes(jud
         judge_row.take(f"{chat.address}#m")
         assert not judge_row.ask.isEnabled()
         judge_row.render_draft(draft_with("Tom eats 2 of them."))
-        qtbot.waitUntil(lambda: "has not been measured" in judge_row.standing.text(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: "has not been measured" in judge_row.standing.text())
         assert not chat.requests
         judge_row.ask.click()
         assert judge_row.progress.isVisible()
-        qtbot.waitUntil(lambda: judge_row._task is None, timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: judge_row._task is None)
     # Of three votes two mean "changes" where the reply is yes.
     assert judge_row.votes.text().startswith("2 of 3 votes: the answer changes")
     assert judge_row.badge.accessibleName() == "Refused by the judge"
@@ -71,13 +70,13 @@ def test_asking_can_be_cancelled_and_a_judge_that_is_away_is_said(judge_row, qtb
         judge_row.take(chat.address)
         judge_row.render_draft(draft_with("Tom eats 2 of them."))
         judge_row.start()
-        qtbot.waitUntil(lambda: bool(chat.requests), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: bool(chat.requests))
         judge_row.progress.cancel.click()
         assert not judge_row.progress.isVisible()
         assert judge_row.ask.isEnabled()
         chat.always = 401
         judge_row.start()
-        qtbot.waitUntil(lambda: judge_row._task is None, timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: judge_row._task is None)
     assert "could not be asked" in judge_row.votes.text()
 
 
@@ -88,14 +87,14 @@ def test_the_dialog_measures_a_judge_and_says_what_it_is_worth(tasks, qtbot):
         chosen = []
         dialog.chosen.connect(chosen.append)
         dialog.open()
-        qtbot.waitUntil(dialog.use.isEnabled, timeout=PATIENCE_MS)
+        qtbot.waitUntil(dialog.use.isEnabled)
         assert "not measured" in dialog.standing.text()
         assert "Measure it first" in dialog.warning.text()
         dialog.sizes.setCurrentIndex(dialog.sizes.findData(100))
-        with qtbot.waitSignal(dialog.measured, timeout=PATIENCE_MS):
+        with qtbot.waitSignal(dialog.measured):
             dialog.measure.click()
-            qtbot.waitUntil(dialog.progress.isVisible, timeout=PATIENCE_MS)
-        qtbot.waitUntil(lambda: "recall 0%" in dialog.standing.text(), timeout=PATIENCE_MS)
+            qtbot.waitUntil(dialog.progress.isVisible)
+        qtbot.waitUntil(lambda: "recall 0%" in dialog.standing.text())
         assert "not reliable" in dialog.warning.text()
         (made,) = known_measurements()
         assert made.agreement.n == 100
@@ -109,7 +108,7 @@ def test_a_judge_that_is_not_there_cannot_be_used_and_no_judge_always_can(tasks,
     chosen = []
     dialog.chosen.connect(chosen.append)
     dialog.open()
-    qtbot.waitUntil(lambda: "was not found" in dialog.standing.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "was not found" in dialog.standing.text())
     assert not dialog.use.isEnabled()
     assert not dialog.measure.isEnabled()
     dialog.none.click()
@@ -122,10 +121,10 @@ def test_measuring_a_judge_that_costs_much_is_asked_about_first(tasks, qtbot):
         dialog = JudgeDialog(tasks, ModelInventory(), JudgeOptions("endpoint:dear"), "starter")
         qtbot.addWidget(dialog)
         dialog.open()
-        qtbot.waitUntil(dialog.measure.isEnabled, timeout=PATIENCE_MS)
+        qtbot.waitUntil(dialog.measure.isEnabled)
         dialog.sizes.setCurrentIndex(dialog.sizes.findData(100))
         dialog.measure.click()
-        qtbot.waitUntil(lambda: dialog.findChild(ConfirmDialog) is not None, timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: dialog.findChild(ConfirmDialog) is not None)
         asked = dialog.findChild(ConfirmDialog)
         assert asked.windowTitle().startswith("Spend up to")
         asked.reject()

@@ -136,7 +136,7 @@ def test_what_the_editor_gives_is_taken_by_the_row(qtbot, prompt_row):
 def test_the_exact_prompt_shows_special_tokens_and_counts(qtbot, prompt_row):
     prompt_row.render_profile(None, built_in(COMPACT))
     dialog = prompt_row.open_exact()
-    qtbot.waitUntil(lambda: dialog.list.count() == 6, timeout=20_000)
+    qtbot.waitUntil(lambda: dialog.list.count() == 6)
     assert dialog.text.toPlainText().startswith("<|user|>")
     assert dialog.text.toPlainText().endswith("<|assistant|>")
     assert dialog.figures.text().split()[1] == "tokens"
@@ -151,5 +151,5 @@ def test_a_model_that_is_not_there_is_said_in_the_dialog(qtbot, tasks):
     row.render_profile(built_in(NEUTRAL))
     dialog = row.open_exact()
     assert isinstance(dialog, ExactPromptDialog)
-    qtbot.waitUntil(lambda: "/no/such/model" in dialog.about.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "/no/such/model" in dialog.about.text())
     dialog.accept()

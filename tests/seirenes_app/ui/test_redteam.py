@@ -29,7 +29,15 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.cli.redteam import add_parsers, plan_of
 from seirenes_app.services.hint_authoring.suites import suites_folder
-from seirenes_app.services.redteam.campaign import Budget, CampaignPlan, ProblemChoice, WriterKind, WriterSpec
+from seirenes_app.services.redteam.campaign import (
+    Budget,
+    CampaignDir,
+    CampaignPlan,
+    CampaignWatch,
+    ProblemChoice,
+    WriterKind,
+    WriterSpec,
+)
 from seirenes_app.services.redteam.exports import ExportKind, ExportSteps
 from seirenes_app.services.redteam.preflight import check_campaign
 from seirenes_app.store.settings import Settings
@@ -87,7 +95,7 @@ def texts_of(widget):
 
 def open_result(qtbot, page, paths):
     page.open_campaign(paths.root)
-    qtbot.waitUntil(lambda: page.view.shows_result, timeout=10_000)
+    qtbot.waitUntil(lambda: page.view.shows_result)
     return page.view.results
 
 
@@ -134,7 +142,7 @@ def test_deleting_asks_and_moves_the_folder_to_the_trash(make_page, campaigns, q
     assert dialog.cancel.hasFocus() or dialog.cancel.isDefault()
     assert paths.root.is_dir()
     dialog.confirm.click()
-    qtbot.waitUntil(lambda: page.list.empty.isVisible(), timeout=20_000)
+    qtbot.waitUntil(lambda: page.list.empty.isVisible())
     assert (campaigns / ".trash" / paths.run_id / "plan.json").is_file()
 
 
@@ -180,7 +188,7 @@ def test_a_target_that_is_not_there_is_said_at_the_target(make_page, qtbot):
     page = make_page()
     page.open_form(FULL)
     page.form.take_target("/nowhere/model.gguf")
-    qtbot.waitUntil(lambda: bool(page.form.cards["target"].problem.text()), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(page.form.cards["target"].problem.text()))
     assert not page.actions_["start"].isEnabled()
 
 
@@ -208,10 +216,10 @@ def test_a_broken_draft_gives_the_usual_form(make_page):
 def test_the_estimate_moves_no_button(make_page, qtbot):
     page = make_page()
     page.open_form(FULL)
-    qtbot.waitUntil(lambda: page.form.preflight is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: page.form.preflight is not None)
     place = page.form.start.mapTo(page, page.form.start.rect().topLeft())
     page.form.limits["requests"].field.setValue(60)
-    qtbot.waitUntil(lambda: page.form.preflight is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: page.form.preflight is not None)
     QApplication.processEvents()
     assert page.form.notes.text()
     assert page.form.start.mapTo(page, page.form.start.rect().topLeft()) == place
@@ -231,11 +239,11 @@ def test_a_campaign_that_may_cost_much_is_asked_about_before_it_starts(make_page
     started = []
     monkeypatch.setattr(page.campaigns, "start", started.append)
     page.open_form(replace(FULL, target="endpoint:far", writers=(WriterSpec(WriterKind.TRIGGERS),)))
-    qtbot.waitUntil(lambda: page.form.preflight is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: page.form.preflight is not None)
     assert page.form.preflight.cost.at_most == 2.5
     assert "At most 2.50 USD." in page.form.figures.text()
     page.actions_["start"].trigger()
-    qtbot.waitUntil(lambda: page.findChild(ConfirmDialog) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: page.findChild(ConfirmDialog) is not None)
     dialog = page.findChild(ConfirmDialog)
     assert dialog.windowTitle() == "Spend up to 2.50 USD?"
     assert not started
@@ -265,7 +273,7 @@ def test_a_campaign_at_work_shows_stage_budget_and_that_nothing_is_confirmed(mak
     paths = live_campaign(campaigns)
     page = make_page()
     page.open_campaign(paths.root)
-    qtbot.waitUntil(lambda: page.view.running.best.table.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: page.view.running.best.table.isVisible())
     running = page.view.running
     assert running.stages.accessibleName() == "Stage: Screen"
     assert running.budget.figures["requests"].text() == "1,210 of 4,000"
@@ -282,14 +290,14 @@ def test_a_campaign_is_paused_and_resumed_in_one_place(make_page, campaigns, qtb
     paths = live_campaign(campaigns)
     page = make_page()
     page.open_campaign(paths.root)
-    qtbot.waitUntil(page.view.pause.isVisible, timeout=10_000)
+    qtbot.waitUntil(page.view.pause.isVisible)
     page.view.pause.setFocus()
     qtbot.keyClick(page.view.pause, Qt.Key.Key_Space)
     qtbot.waitUntil(lambda: [c.kind for c in CommandTail(paths.commands).poll()] == [CommandKind.PAUSE])
     log = EventLog(paths.events)
     log.write(EventKind.STAGE, stage="paused")
     log.close()
-    qtbot.waitUntil(page.view.resume.isVisible, timeout=10_000)
+    qtbot.waitUntil(page.view.resume.isVisible)
     assert not page.view.pause.isVisible()
     assert page.view.badge.accessibleName() == "Paused"
     assert page.view.running.doing.text().startswith("Paused at: ")
@@ -304,7 +312,7 @@ def test_one_that_crashed_can_be_resumed(make_page, campaigns, qtbot, monkeypatc
     paths.launch.write_text("{}")
     page = make_page()
     page.open_campaign(paths.root)
-    qtbot.waitUntil(lambda: page.view.resume.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: page.view.resume.isVisible())
     assert page.view.badge.accessibleName() == "Crashed"
     resumed = []
     monkeypatch.setattr(page.campaigns, "resume", resumed.append)
@@ -406,7 +414,7 @@ def test_the_report_of_a_campaign_has_its_weaknesses_charts_and_limits(make_page
     paths = make_campaign(campaigns)
     open_result(qtbot, page, paths)
     page.actions_["report"].trigger()
-    qtbot.waitUntil(page.banner.isVisible, timeout=60_000)
+    qtbot.waitUntil(page.banner.isVisible)
     text = (data / "reports" / f"{paths.run_id}-robustness.html").read_text()
     assert text.count("<svg") == 3
     assert "Tested and not confirmed" in text
@@ -421,7 +429,7 @@ def test_a_campaign_that_is_deleted_elsewhere_leaves_the_view(make_page, campaig
     open_result(qtbot, page, paths)
     paths.root.rename(campaigns / ".gone")
     page.campaigns.refresh()
-    qtbot.waitUntil(lambda: page.face is View.LIST, timeout=10_000)
+    qtbot.waitUntil(lambda: page.face is View.LIST)
 
 
 # ---------------------------------------------------------------------- exports, and what is made of the hints
@@ -444,7 +452,7 @@ def test_a_result_is_exported_as_sarif(make_page, campaigns, qtbot, tmp_path, mo
     target = tmp_path / "found.sarif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(target), ""))
     page.ask_export(ExportKind.SARIF)
-    qtbot.waitUntil(page.banner.isVisible, timeout=20_000)
+    qtbot.waitUntil(page.banner.isVisible)
     assert len(json.loads(target.read_text())["runs"][0]["results"]) == 2
     assert str(target) in page.banner.text.text()
 
@@ -478,7 +486,7 @@ def test_the_confirmed_hints_become_a_suite_in_one_click(make_page, campaigns, q
     paths = make_campaign(campaigns)
     open_result(qtbot, page, paths)
     page.view.suite.click()
-    qtbot.waitUntil(page.banner.isVisible, timeout=20_000)
+    qtbot.waitUntil(page.banner.isVisible)
     suites = SuiteRepository(suites_folder()).manifests()
     assert [manifest.name for manifest in suites.values()] == [paths.run_id]
     asked = []
@@ -491,7 +499,7 @@ def test_a_run_against_the_confirmed_hints_is_prepared_in_one_click(make_page, c
     page = make_page()
     paths = make_campaign(campaigns)
     open_result(qtbot, page, paths)
-    with qtbot.waitSignal(page.trainRequested, timeout=20_000) as caught:
+    with qtbot.waitSignal(page.trainRequested) as caught:
         page.view.train.click()
     archive, target = caught.args
     assert archive == data / "archives" / f"{paths.run_id}.jsonl"
@@ -509,23 +517,26 @@ TINY = CampaignPlan(
 def test_a_campaign_on_the_bundled_model_is_killed_resumed_and_found_again(make_page, campaigns, qtbot):
     page = make_page()
     page.open_form(TINY)
-    qtbot.waitUntil(lambda: page.form.preflight is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: page.form.preflight is not None)
     page.actions_["start"].trigger()
-    qtbot.waitUntil(lambda: page.face is View.CAMPAIGN, timeout=20_000)
+    qtbot.waitUntil(lambda: page.face is View.CAMPAIGN)
     root = page.root
-    qtbot.waitUntil(lambda: bool(page.shown and page.shown.state.spent.requests), timeout=90_000)
-    process = psutil.Process(page.shown.state.pid)
+    watch = CampaignWatch(CampaignDir(root))
+    qtbot.waitUntil(lambda: watch.poll().spent.requests > 0)
+    process = psutil.Process(watch.poll().pid)
+    process.suspend()  # so that it is not over when the page has seen it
+    qtbot.waitUntil(lambda: bool(page.shown and page.shown.state.spent.requests))
     process.kill()
-    qtbot.waitUntil(lambda: page.view.badge.accessibleName() == "Crashed", timeout=30_000)
+    qtbot.waitUntil(lambda: page.view.badge.accessibleName() == "Crashed")
     page.close_down()
     again = make_page()
     qtbot.waitUntil(lambda: again.list.table.current is not None)
     again.list.table.activated.emit(again.list.table.currentIndex())
-    qtbot.waitUntil(lambda: again.view.resume.isVisible(), timeout=20_000)
+    qtbot.waitUntil(lambda: again.view.resume.isVisible())
     assert again.root == root
     again.view.resume.click()
     assert not again.actions_["resume"].isEnabled()
-    qtbot.waitUntil(lambda: again.view.shows_result, timeout=170_000)
+    qtbot.waitUntil(lambda: again.view.shows_result)
     assert again.view.badge.accessibleName() == "Finished"
     assert again.shown.state.spent.requests <= TINY.budget.requests
     assert again.view.results.summary.text()

@@ -275,7 +275,7 @@ def test_a_banner_opens_the_report_and_copies_its_path(bench, qapp):
     bench.open(bench.write())
     bench.page.write_report()
     banner = bench.page.report_banner
-    bench.wait(banner.isVisible, 20_000)
+    bench.wait(banner.isVisible)
     banner.buttons["Copy path"].click()
     assert qapp.clipboard().text() == banner.text.text()
     banner.buttons["Open"].click()
@@ -326,7 +326,7 @@ def test_two_runs_without_a_common_suite_are_evaluated_on_one_and_compared(bench
     dialog.problems.setValue(4)
     dialog.tokens.setValue(16)
     dialog.go.click()
-    bench.wait(view.results.isVisible, 120_000)
+    bench.wait(view.results.isVisible)
     assert view.status.text() in ("Compared: a, b.", "Compared: b, a.")
     assert not view.refused.isVisible()
 
@@ -377,7 +377,7 @@ def test_a_problem_is_replayed_on_every_checkpoint(bench):
     assert view.question.text() == wanted.question
     view.start.click()
     assert view.progress.cancel.isVisible()
-    bench.wait(lambda: not view.busy, 60_000)
+    bench.wait(lambda: not view.busy)
     assert [b.step.step for b in view.card.strip.buttons] == [0, 20]
     assert view.card.sentence.text().startswith("Right at ")
     assert view.pair_card.isVisible()
@@ -427,7 +427,7 @@ def test_the_recorded_run_offers_only_the_checkpoints_that_ship_and_a_second_pre
     assert view.busy
     assert bench.page.focusWidget() is not view.progress.cancel
     press(bench, bench.page.focusWidget(), Qt.Key.Key_Space)
-    bench.wait(lambda: not view.busy, 60_000)
+    bench.wait(lambda: not view.busy)
     assert view.card.result.complete
     assert [s.step for s in view.card.result.steps] == [20]
     bench.close()

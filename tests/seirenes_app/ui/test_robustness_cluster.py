@@ -19,8 +19,6 @@ from seirenes_app.ui.pages.robustness.page import View
 from seirenes_app.ui.widgets.fetch_dialog import FetchDialog
 from training.runs.paths import RunPaths
 
-PATIENCE_MS = 60_000
-
 
 @pytest.fixture
 def run(lab, tmp_path):
@@ -54,16 +52,16 @@ def bench(qtbot, qapp, tmp_path, run):
 
 
 def dialog_of(bench, kind):
-    bench.wait(lambda: any(d.isVisible() for d in bench.page.findChildren(kind)), PATIENCE_MS)
+    bench.wait(lambda: any(d.isVisible() for d in bench.page.findChildren(kind)))
     return next(d for d in bench.page.findChildren(kind) if d.isVisible())
 
 
 def fetch(bench, kinds):
     """Press Fetch in the dialog that is open, and close it once the files are here."""
     dialog = dialog_of(bench, FetchDialog)
-    bench.wait(lambda: dialog.kinds == kinds, PATIENCE_MS)
+    bench.wait(lambda: dialog.kinds == kinds)
     bench.qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
-    bench.wait(lambda: "hashes agree" in dialog.status.text.text(), PATIENCE_MS)
+    bench.wait(lambda: "hashes agree" in dialog.status.text.text())
     bench.qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
 
 
@@ -80,7 +78,7 @@ def test_totals_are_shown_until_the_answers_are_fetched(bench):
     assert "3 evaluations are on lab and were not fetched yet" in page.warning_text.text()
     bench.qtbot.mouseClick(page.fetch_button, Qt.MouseButton.LeftButton)
     fetch(bench, ("evaluations",))
-    bench.wait(lambda: not page.warning.isVisible(), PATIENCE_MS)
+    bench.wait(lambda: not page.warning.isVisible())
     assert page._opened.not_fetched == 0
 
 
@@ -89,7 +87,7 @@ def test_a_point_without_rows_leads_to_the_fetch(bench):
     bench.qtbot.keyClick(card.plot, Qt.Key.Key_Right)
     bench.qtbot.keyClick(card.plot, Qt.Key.Key_Return)
     dialog = dialog_of(bench, FetchDialog)
-    bench.wait(lambda: dialog.kinds == ("evaluations",), PATIENCE_MS)
+    bench.wait(lambda: dialog.kinds == ("evaluations",))
     bench.qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
 
 
@@ -99,7 +97,7 @@ def test_replay_asks_for_what_it_needs_and_then_is_there(bench):
     assert replay.nothing.startswith("Not fetched yet The evaluations and the checkpoints")
     press(bench, replay, "Fetch…")
     fetch(bench, ("checkpoints", "evaluations"))
-    bench.wait(lambda: replay.nothing == "", PATIENCE_MS)
+    bench.wait(lambda: replay.nothing == "")
     assert replay.choose.isVisible()
     assert missing_kinds(RunPaths(bench.page.root)) == ("rollouts",)
 
@@ -109,7 +107,7 @@ def test_hints_are_offered_to_be_fetched(bench):
     assert bench.page.hints.nothing.startswith("Not fetched yet The rollouts of this run are on lab.")
     press(bench, bench.page.hints, "Fetch…")
     dialog = dialog_of(bench, FetchDialog)
-    bench.wait(lambda: dialog.kinds == ("rollouts",), PATIENCE_MS)
+    bench.wait(lambda: dialog.kinds == ("rollouts",))
     bench.qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
 
 
@@ -120,7 +118,7 @@ def test_checkpoints_to_evaluate_are_fetched_and_then_listed(bench):
     assert [value for _item, value in dialog.targets.entries] == ["starter"]
     bench.qtbot.mouseClick(dialog.fetch, Qt.MouseButton.LeftButton)
     fetch(bench, ("checkpoints",))
-    bench.wait(lambda: bench.page.dialogs.open_dialog is not None, PATIENCE_MS)
+    bench.wait(lambda: bench.page.dialogs.open_dialog is not None)
     again = bench.page.dialogs.open_dialog
     assert len(again.targets.entries) == 4
     assert again.lacking.isHidden()

@@ -27,7 +27,7 @@ def recorded(tmp_path):
 def show(bench, paths):
     bench.open(paths)
     bench.page.show_view(View.HINTS)
-    bench.wait(lambda: bench.page.hints.root == paths.root, timeout=60_000)
+    bench.wait(lambda: bench.page.hints.root == paths.root)
     return bench.page.hints
 
 
@@ -54,7 +54,7 @@ def test_figures_stay_while_they_are_read_again(bench, recorded):
     view.again.click()
     assert not view.progress.isHidden()
     assert view.summary.isVisibleTo(view)
-    bench.wait(lambda: view.progress.isHidden(), timeout=60_000)
+    bench.wait(lambda: view.progress.isHidden())
 
 
 def test_reading_can_be_cancelled_and_started_again(bench, recorded, monkeypatch):
@@ -74,7 +74,7 @@ def test_reading_can_be_cancelled_and_started_again(bench, recorded, monkeypatch
         assert view.nothing.startswith("Cancelled")
     button = next(b for b in view.findChildren(QAbstractButton) if b.text() == "Analyse the hints")
     button.click()
-    bench.wait(lambda: view.root == recorded.root, timeout=60_000)
+    bench.wait(lambda: view.root == recorded.root)
 
 
 def test_a_run_without_hints_says_so(bench, recorded):

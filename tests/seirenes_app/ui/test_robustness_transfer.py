@@ -38,7 +38,7 @@ def measured(problems=8, samples=8):
 def show(bench, paths):
     bench.open(paths)
     bench.page.show_view(View.TRANSFER)
-    bench.wait(lambda: bench.page.transfer.suite.count() > 0, timeout=60_000)
+    bench.wait(lambda: bench.page.transfer.suite.count() > 0)
     return bench.page.transfer
 
 
@@ -58,7 +58,7 @@ def test_models_and_hints_are_shown_with_what_can_be_said(bench):
 def test_one_model_alone_is_said_to_be_none(bench):
     bench.open(fill(data_folder() / "evaluations", small_plan(4, ("a",)), lambda key, problem: problem.answer))
     bench.page.show_view(View.TRANSFER)
-    bench.wait(lambda: "no two models" in bench.page.transfer.empty_text, timeout=30_000)
+    bench.wait(lambda: "no two models" in bench.page.transfer.empty_text)
 
 
 def test_a_transfer_is_asked_for_with_the_hints_of_the_run(bench, tmp_path):

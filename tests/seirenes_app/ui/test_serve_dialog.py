@@ -15,8 +15,6 @@ from seirenes_app.services.models.inventory import read_entry
 from seirenes_app.services.serving import list_servers
 from seirenes_app.ui.pages.models.serve_dialog import ServeDialog, ServerMonitor
 
-PATIENCE_MS = 90_000
-
 
 @pytest.fixture
 def monitor(qtbot, tmp_path, monkeypatch):
@@ -41,9 +39,9 @@ def test_a_model_is_served_listed_and_stopped(qtbot, dialog, monitor):
     dialog.port.setValue(0)
     qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
     assert not dialog.go.isEnabled()
-    qtbot.waitUntil(lambda: "is served at" in dialog.status.text.text(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: "is served at" in dialog.status.text.text())
     assert "ends when Seirênes is closed" in dialog.status.text.text()
-    qtbot.waitUntil(lambda: len(monitor.records) == 1 and dialog.list.isVisible(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: len(monitor.records) == 1 and dialog.list.isVisible())
     (record,) = monitor.records
     with urllib.request.urlopen(record.base_url + "/models", timeout=60) as reply:
         assert json.load(reply)["data"][0]["id"] == "starter"
@@ -51,15 +49,15 @@ def test_a_model_is_served_listed_and_stopped(qtbot, dialog, monitor):
     qtbot.mouseClick(copy, Qt.MouseButton.LeftButton)
     assert QGuiApplication.clipboard().text() == record.base_url
     qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: monitor.records == (), timeout=PATIENCE_MS)
-    qtbot.waitUntil(lambda: not dialog.list.isVisible(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: monitor.records == ())
+    qtbot.waitUntil(lambda: not dialog.list.isVisible())
     assert list_servers() == []
 
 
 def test_a_start_can_be_cancelled_and_tried_again(qtbot, dialog, monitor):
     dialog.port.setValue(0)
     qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dialog.progress.isVisible(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: dialog.progress.isVisible())
     qtbot.mouseClick(dialog.progress.cancel, Qt.MouseButton.LeftButton)
     assert dialog.go.isEnabled()
     assert not dialog.progress.isVisible()

@@ -97,7 +97,7 @@ def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_pa
     assert not view.start.isVisible()
     assert not view.stop.isVisible()
     view.report.click()
-    bench.wait(bench.page.report_banner.isVisible, timeout=60_000)
+    bench.wait(bench.page.report_banner.isVisible)
     text = (tmp_path / "reports" / "comparison-robustness.html").read_text()
     assert "seirenes is ahead of static" in text
     assert text.count("<svg") == len(view.results.measures())

@@ -46,7 +46,7 @@ def test_a_user_error_goes_to_the_failure_handler_and_a_bug_to_the_exception_hoo
 def test_of_one_key_the_latest_wins_and_what_waits_never_starts(qtbot, runner):
     gate, started, seen = threading.Event(), [], []
     for name in ("first", "second", "third"):
-        runner.run(lambda n=name: (started.append(n), gate.wait(5), n)[-1], seen.append, key="rows")
+        runner.run(lambda n=name: (started.append(n), gate.wait(60), n)[-1], seen.append, key="rows")
     gate.set()
     qtbot.waitUntil(lambda: bool(seen))
     qtbot.wait(30)
@@ -57,7 +57,7 @@ def test_of_one_key_the_latest_wins_and_what_waits_never_starts(qtbot, runner):
 def test_a_queued_refresh_lets_the_running_one_finish_and_runs_once_more(qtbot, runner):
     gate, seen = threading.Event(), []
     for n in range(4):
-        runner.run(lambda n=n: (gate.wait(5), n)[-1], seen.append, key="list", queue=True)
+        runner.run(lambda n=n: (gate.wait(60), n)[-1], seen.append, key="list", queue=True)
     assert runner.is_running("list")
     gate.set()
     qtbot.waitUntil(lambda: seen == [0, 3])
@@ -87,10 +87,10 @@ def test_cancelled_work_ends_early_and_nothing_of_it_is_delivered(qtbot, runner)
         raise UserError("too late")
 
     task = runner.run_task(work, seen.append, seen.append, progress=seen.append, key="export")
-    assert began.wait(5)
+    assert began.wait(60)
     task.cancel()
     assert not runner.is_running("export")
-    assert ended.wait(5)
+    assert ended.wait(60)
     qtbot.wait(30)
     assert seen == []
 
@@ -121,7 +121,7 @@ def test_a_closed_runner_takes_no_work_and_delivers_nothing(qtbot, runner):
 def test_a_result_for_a_deleted_widget_is_dropped(qtbot, runner):
     label, seen, gate = QLabel(), [], threading.Event()
     with qtbot.captureExceptions() as caught:
-        runner.run(lambda: gate.wait(5) and "late", label.setText)
+        runner.run(lambda: gate.wait(60) and "late", label.setText)
         shiboken6.delete(label)
         gate.set()
         runner.run(lambda: None, seen.append)
@@ -134,13 +134,13 @@ def test_work_that_outlives_its_runner_ends_in_silence(qtbot, capfd):
 
     def work(task):
         going.set()
-        go_on.wait(5)
+        go_on.wait(60)
         task.report(1)
         return 2
 
     runner = TaskRunner(parent, threads=1)
     runner.run_task(work, lambda _: None)
-    assert going.wait(5)
+    assert going.wait(60)
     deleted = threading.Timer(0.2, go_on.set)
     deleted.start()
     shiboken6.delete(parent)

@@ -101,18 +101,18 @@ def test_the_panel_asks_the_server_of_the_engine_and_start_does_not_wait(page, q
     url, go = listening
     page.new.render_config(of_server(url))
     line, start = page.new.panel.server.text, page.new.start
-    qtbot.waitUntil(lambda: line.text().startswith(f"Asking {url}."), timeout=20_000)
+    qtbot.waitUntil(lambda: line.text().startswith(f"Asking {url}."))
     assert start.isEnabled()
     assert page.new.panel.server.isVisible()
     go.set()
-    qtbot.waitUntil(lambda: line.text() == f"{url} answers and serves org/served.", timeout=20_000)
+    qtbot.waitUntil(lambda: line.text() == f"{url} answers and serves org/served.")
     # Another model is asked for at once.
     page.new.form.fields["engine.base_model"].take("org/other")
-    qtbot.waitUntil(lambda: "does not serve org/other. It serves org/served." in line.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "does not serve org/other. It serves org/served." in line.text())
     assert start.text() == "Start anyway"
     assert "org/other" in start.accessibleDescription()
     page.new.render_config(RunConfig())
-    qtbot.waitUntil(page.new.panel.server.isHidden, timeout=20_000)
+    qtbot.waitUntil(page.new.panel.server.isHidden)
 
 
 def test_a_server_that_is_away_can_be_asked_again(page, qtbot, listening):
@@ -120,14 +120,14 @@ def test_a_server_that_is_away_can_be_asked_again(page, qtbot, listening):
     go.set()
     check = page.new.panel.server
     page.new.render_config(of_server("http://127.0.0.1:1"))
-    qtbot.waitUntil(lambda: "127.0.0.1:1 cannot be reached. Check engine.url" in check.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "127.0.0.1:1 cannot be reached. Check engine.url" in check.text.text())
     page.new.form.fields["engine.url"].take(url)
-    qtbot.waitUntil(lambda: "answers" in check.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "answers" in check.text.text())
     go.clear()
     qtbot.mouseClick(check.again, Qt.MouseButton.LeftButton)
     assert check.text.text().startswith("Asking")
     go.set()
-    qtbot.waitUntil(lambda: "answers" in check.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "answers" in check.text.text())
 
 
 class Run:
@@ -356,7 +356,7 @@ def test_a_checkpoint_is_exported_from_the_window(page, qtbot, run, tmp_path):
     dialog.format.setCurrentIndex(1)
     dialog.start(tmp_path / "model.gguf")
     assert not dialog.go.isEnabled()
-    qtbot.waitUntil(dialog.folder.isVisible, timeout=60_000)
+    qtbot.waitUntil(dialog.folder.isVisible)
     assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
     assert "model.gguf written" in dialog.words.text()
 
@@ -371,7 +371,7 @@ def test_of_two_models_the_dialog_asks_which_and_says_which_was_written(page, qt
     assert dialog.role.isVisible()
     dialog.role.setCurrentIndex(1)
     dialog.start(tmp_path / "model")
-    qtbot.waitUntil(dialog.folder.isVisible, timeout=60_000)
+    qtbot.waitUntil(dialog.folder.isVisible)
     assert "This is the Adversary." in dialog.words.text()
 
 
@@ -385,7 +385,7 @@ def test_a_cancelled_model_export_leaves_nothing(page, qtbot, run, tmp_path):
     dialog.show()
     dialog.start(out / "model")
     dialog.reject()
-    qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=30_000)
+    qtbot.waitUntil(lambda: not dialog.isVisible())
     assert list(out.iterdir()) == []
 
 
@@ -402,10 +402,10 @@ def instruct(tmp_path):
 
 def test_prompts_and_token_limits_go_with_the_model(qtbot, page, instruct):
     new = page.new
-    qtbot.waitUntil(lambda: new.form.prompts.used is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: new.form.prompts.used is not None)
     assert (new.form.prompts.name, new.form.prompts.used.name) == ("auto", "compact")
     new.take_model(str(instruct))
-    qtbot.waitUntil(lambda: new.form.config().rollout.max_solution_tokens == 512, timeout=20_000)
+    qtbot.waitUntil(lambda: new.form.config().rollout.max_solution_tokens == 512)
     config = new.form.config()
     assert (config.rollout.max_hint_tokens, config.evaluation.max_new_tokens) == (96, 512)
     assert new.form.prompts.used.name == "neutral"
@@ -489,7 +489,7 @@ def test_the_queue_is_reordered_by_keys_and_what_is_taken_out_comes_back(qtbot, 
 
 def test_a_paused_queue_asks_at_the_start_and_starts_nothing(qtbot, root, waiting, page):
     page.queue.refresh()
-    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3)
     assert page.new.banner.title.text() == "Continue the queue?"
     assert page.new.panel.queue.switch.accessibleName() == "Start the queue"
     assert list(root.glob("*")) == []
@@ -502,13 +502,13 @@ def test_what_does_not_fit_waits_with_its_reason_and_start_anyway_starts_it(qtbo
     monkeypatch.setattr(page._control, "resume", launched.append)
     page.queue.set_on(True)
     assert page.new.banner.isHidden()
-    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: len(page.queue.outlooks) == 3)
     card = page.new.panel.queue
     card.list.setCurrentRow(1)
     assert "of memory" in card.reason.text()
     assert launched == []
     card.anyway.click()
-    qtbot.waitUntil(lambda: len(launched) == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: len(launched) == 1)
     assert load_config(launched[0].config).name == "b"
     assert queued(page) == ["a", "c"]
     page.queue.close()
@@ -531,9 +531,9 @@ def test_two_windows_share_the_queue_and_one_starts_its_runs(qtbot, root, waitin
     other, tasks = open_page(qtbot, root)
     monkeypatch.setattr(other._control, "resume", launched.append)
     page.queue.set_on(True)
-    qtbot.waitUntil(lambda: len(launched) == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: len(launched) == 1)
     other.queue.refresh()
-    qtbot.waitUntil(lambda: queued(other) == ["b", "c"] and len(other.queue.outlooks) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: queued(other) == ["b", "c"] and len(other.queue.outlooks) == 2)
     # The other one sees what waits, and starts none of it.
     assert load_config(launched[0].config).name == "a"
     assert other.queue._queue._lock is None
@@ -557,9 +557,9 @@ def test_two_steps_are_measured_from_the_window_and_replace_the_guess(qtbot, roo
     assert page.new.measuring
     assert panel.measuring.isVisible()
     assert panel.measuring.mapTo(panel, panel.measuring.rect().topLeft()).y() == pytest.approx(place, abs=6)
-    with qtbot.waitSignal(page.new.measured, timeout=120_000):
+    with qtbot.waitSignal(page.new.measured):
         pass
-    qtbot.waitUntil(lambda: "measured" in panel.time.accessibleName(), timeout=20_000)
+    qtbot.waitUntil(lambda: "measured" in panel.time.accessibleName())
     assert "two steps that were played" in panel.basis.text()
     assert RunRepository(root).list_runs() == []
 
@@ -567,11 +567,11 @@ def test_two_steps_are_measured_from_the_window_and_replace_the_guess(qtbot, roo
 def test_a_measurement_is_cancelled_and_leaves_nothing(qtbot, root, page):
     page.new.render_config(TINY)
     page.actions_["measure"].trigger()
-    qtbot.waitUntil(lambda: (root / ".dry-runs").is_dir(), timeout=20_000)
+    qtbot.waitUntil(lambda: (root / ".dry-runs").is_dir())
     page.new.panel.measuring.cancel.click()
     assert not page.new.measuring
     assert page.new.panel.measure.isVisible()
-    qtbot.waitUntil(lambda: not (root / ".dry-runs").exists(), timeout=20_000)
+    qtbot.waitUntil(lambda: not (root / ".dry-runs").exists())
 
 
 def test_a_run_whose_memory_ran_out_is_resumed_with_the_setting_that_it_proposes(page, qtbot, run, monkeypatch):
@@ -582,7 +582,7 @@ def test_a_run_whose_memory_ran_out_is_resumed_with_the_setting_that_it_proposes
     resumed = []
     monkeypatch.setattr(page._control, "resume", resumed.append)
     title = "Resume with rollout.questions = 16"
-    qtbot.waitUntil(lambda: title in page.view.banner.buttons, timeout=10_000)
+    qtbot.waitUntil(lambda: title in page.view.banner.buttons)
     assert "Memory ran out" in page.view.banner.text.text()
     page.view.banner.buttons[title].click()
     assert resumed == [run.paths]

@@ -29,8 +29,7 @@ def page(window, key):
 def window(qtbot, qapp, tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SEIRENES_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     apply_theme(qapp, "light")
     made = build_window(qapp, Settings())
     qtbot.addWidget(made)
@@ -140,7 +139,7 @@ def test_a_run_leads_on_to_its_traces_and_its_robustness_and_discarding_is_not_f
 def test_a_crashed_run_is_explained_on_home(window, qtbot, tmp_path):
     write_run(tmp_path / "runs", "lost")
     window.refresh()
-    qtbot.waitUntil(lambda: bool(window.page("home").banners), timeout=5000)
+    qtbot.waitUntil(lambda: bool(window.page("home").banners))
     assert "lost crashed" in next(iter(window.page("home").banners.values())).title.text()
 
 
@@ -172,7 +171,7 @@ def test_a_wrong_value_is_told_beside_its_field_and_start_is_off(window, qtbot):
     field.editor.setText("1")
     field.edited.emit()
     assert "out of range" in field.help.text()
-    qtbot.waitUntil(lambda: not new.start.isEnabled(), timeout=3000)
+    qtbot.waitUntil(lambda: not new.start.isEnabled())
 
 
 def test_an_option_is_found_by_its_help(window):
@@ -230,8 +229,10 @@ def test_a_queue_that_was_left_on_goes_on_after_the_start_and_a_paused_one_does_
     window.continue_queue()
     assert ("train" in window.pages) is on
     if on:
-        qtbot.waitUntil(lambda: "The queue goes on: 1 run" in window.toast.text, timeout=5000)
+        said = []
+        page(window, "train").toast.connect(said.append)
+        qtbot.waitUntil(lambda: any("The queue goes on: 1 run" in text for text in said))
         # The run cannot be started; it stays, with its reason.
-        qtbot.waitUntil(lambda: bool(queue.state().entries[0].problem), timeout=20_000)
+        qtbot.waitUntil(lambda: bool(queue.state().entries[0].problem))
     else:
         assert not queue.state().entries[0].problem
