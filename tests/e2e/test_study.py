@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,7 @@ def env(tmp_path):
     return {**os.environ, **folders, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -95,7 +96,7 @@ def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(en
     file = tmp_path / "small.toml"
     text = DEFINITION.replace('"seirenes", "random"', '"seirenes"').replace("[0, 1]", "[0]")
     file.write_text(text + "[best_response]\nrollouts = 30\n")
-    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=120)
+    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=300)
     done = subprocess.run(command("run", "small", "--json"), env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -111,11 +112,11 @@ def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(en
 def test_a_stopped_study_stops_what_it_is_running(env, tmp_path):
     file = tmp_path / "small.toml"
     file.write_text(DEFINITION.replace("rollouts = 50", "rollouts = 5000"))
-    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=120)
-    subprocess.run(command("run", "small", "--detach"), env=env, check=True, capture_output=True, timeout=120)
+    subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=300)
+    subprocess.run(command("run", "small", "--detach"), env=env, check=True, capture_output=True, timeout=300)
     paths, run = StudyDir(tmp_path / "data" / "studies" / "small"), RunPaths(tmp_path / "runs" / "small-seirenes-0")
     wait_for(lambda: holder(run.lock) is not None)
-    assert StopEscalation(paths, FORCE).run()
+    assert StopEscalation(paths, replace(FORCE, terminate_s=200.0, kill_s=250.0, give_up_s=290.0)).run()
     wait_for(lambda: holder(run.lock) is None)
     state = StudyWatch(paths).poll()
     assert state.status == "stopped"
