@@ -89,13 +89,18 @@ def list_profiles() -> list[ListedProfile]:
     return found
 
 
+def names_file(name: str) -> bool:
+    """Whether the name of a profile means a TOML file, not one of the profiles in their folder."""
+    path = Path(name)
+    return path.suffix == ".toml" or len(path.parts) > 1
+
+
 def find_profile(name: str) -> PromptProfile:
     """The profile of that name, or in that TOML file. A `UserError` lists those there are."""
     if name in (*BUILT_IN, INSTRUCT):
         return built_in(name)
-    path = Path(name).expanduser()
-    if path.suffix == ".toml" or len(path.parts) > 1:
-        return read_profile(path)
+    if names_file(name):
+        return read_profile(Path(name).expanduser())
     own = prompts_folder() / f"{name}.toml"
     if own.is_file():
         return read_profile(own)

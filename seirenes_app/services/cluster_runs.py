@@ -38,7 +38,7 @@ from seirenes_app.services.cluster import (
 from seirenes_app.services.formatting import clock
 from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE, kind_of
 from training.errors import UserError, exit_code
-from training.runs.config import RunConfig, problem_files
+from training.runs.config import PROMPTS, RunConfig, named_paths
 from training.runs.control import Command, CommandKind, CommandTail, commands_size
 from training.runs.events import SCHEMA_VERSION, EventKind
 from training.runs.files import decode_format, expanded, explained, read_text, write_whole
@@ -162,14 +162,10 @@ def submit(
 
 def submit_warnings(config: RunConfig) -> tuple[str, ...]:
     """What a configuration names that is on this machine, and that the cluster must have too."""
-    names = {
-        "model.path": config.model.path, "adversary.model": config.adversary.model,
-        "judge.model": config.judge.model, **problem_files(config),
-    }  # fmt: skip
     return tuple(
         f"{key} names {name}, which is of this machine. The cluster needs it at the same place."
-        for key, name in names.items()
-        if name and (expanded(name).is_absolute() or expanded(name).exists())
+        for key, name in named_paths(config).items()
+        if key != PROMPTS and (expanded(name).is_absolute() or expanded(name).exists())
     )
 
 

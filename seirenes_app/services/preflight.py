@@ -27,7 +27,7 @@ from training.runs.config import (
     check_engine,
     check_roles,
     has_own_adversary,
-    problem_files,
+    named_files,
     profile_of,
     trained_roles,
 )
@@ -199,7 +199,8 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
             found.append(str(error))
     if config.engine.backend is EngineKind.TINKER:
         found.append(f"The model runs on {config.engine.url}: time and memory there are not estimated.")
-    found += [f"There is no problem file “{f}”." for f in problem_files(config).values() if not expanded(f).is_file()]
+    files = named_files(config).items()
+    found += [f"{key}: there is no file “{name}”." for key, name in files if not expanded(name).is_file()]
     found += find_shortages(config, needs, machine)
     found += judge_warnings(config)
     if machine.live:

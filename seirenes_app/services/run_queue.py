@@ -19,7 +19,7 @@ from seirenes_app.services.preflight import MachineState, Needs, find_needs, fin
 from seirenes_app.services.run_repository import RunRepository, startable
 from seirenes_app.store.workspace import QueuedRow, QueueStore, Workspace
 from training.errors import UserError
-from training.runs.config import RunConfig, from_dict, to_dict
+from training.runs.config import RunConfig, from_dict, to_dict, with_absolute_paths
 from training.runs.lock import RunLock, holder
 from training.runs.paths import RunPaths, new_run
 from training.runs.processes import RunSummary, running_process
@@ -183,7 +183,7 @@ def _was_launched(paths: RunPaths) -> bool:
 
 
 def _body(config: RunConfig) -> str:
-    return json.dumps({"format": FORMAT, "config": to_dict(config)}, ensure_ascii=False)
+    return json.dumps({"format": FORMAT, "config": to_dict(with_absolute_paths(config))}, ensure_ascii=False)
 
 
 def _read_entry(row: QueuedRow) -> QueueEntry:

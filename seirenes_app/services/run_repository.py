@@ -22,7 +22,7 @@ from training.runs.config import (
     has_own_adversary,
     load_config,
     load_presets,
-    problem_files,
+    named_files,
     trained_roles,
 )
 from training.runs.files import expanded, trash_folder
@@ -154,7 +154,7 @@ def startable(config: RunConfig) -> RunConfig:
     if config.adversary.model:
         path = _startable_model("adversary.model", config.adversary.model, Role.ADVERSARY, trained)
         config = replace(config, adversary=replace(config.adversary, model=path))
-    for key, name in problem_files(config).items():
+    for key, name in named_files(config).items():
         if not expanded(name).is_file():
             raise UserError(f"{key}: there is no file {expanded(name)}. Name a JSONL file, or leave the option empty.")
     return config

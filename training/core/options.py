@@ -8,12 +8,15 @@ from typing import Any
 
 def option(
     default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None,
-    choices: Iterable[str] = (), many: bool = False, more: Iterable[str] = (),
+    choices: Iterable[str] = (), many: bool = False, more: Iterable[str] = (), path: bool = False,
 ) -> Any:  # fmt: skip
-    """A dataclass field with its help, unit, inclusive range and, for text, its usual values and `more` of them."""
+    """A dataclass field with its help, unit, inclusive range and, for text, its usual values and `more` of them.
+
+    `path`: another value may name a file or a folder.
+    """
     metadata = {
         "help": help, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "many": many,
-        "more": tuple(more),
+        "more": tuple(more), "path": path,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 

@@ -40,6 +40,7 @@ class JudgeOptions:
         "Who judges: empty for nobody, 'reference' for the starting model (loaded once more), a model folder, a GGUF "
         "file, or an OpenAI-compatible endpoint as endpoint:NAME or http://host:port/v1#model.",
         choices=(OFF, REFERENCE),
+        path=True,
     )
     votes: int = option(3, "Votes on a hint, each asked in other words; an odd number.", low=1, high=15)
     confidence: float = option(0.6, "Share of yes or no that a vote needs; one below it abstains.", low=0.5, high=1.0)

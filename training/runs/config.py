@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,8 @@ from training.core.prompts import ProfileError, PromptProfile, Sampling, profile
 from training.core.types import Aggregation, HintType, Role
 from training.core.validity import JudgeOptions
 from training.errors import UserError
-from training.prompt_files import AUTO, BUILT_IN, choose_profile, successor
+from training.prompt_files import AUTO, BUILT_IN, STARTER, choose_profile, names_file, successor
+from training.runs.files import expanded
 
 PROFILE = "profile"
 OTHER_WORDS = "other_words"
@@ -110,7 +112,7 @@ class OnDrop(StrEnum):
 class ModelConfig:
     """Which model plays."""
 
-    path: str = option("starter", "A Hugging Face folder, or 'starter' for the bundled reasoner.")
+    path: str = option(STARTER, "A Hugging Face folder, or 'starter' for the bundled reasoner.", path=True)
     tuning: Tuning = option(Tuning.FULL, "Train all weights, or a LoRA adapter.")
     lora_rank: int = option(16, "Rank of the adapter.", low=1, high=512)
     lora_alpha: int = option(32, "Scale of the adapter (alpha).", low=1, high=1024)
@@ -119,7 +121,7 @@ class ModelConfig:
     threads: int = option(0, "CPU threads; 0 measures and chooses.", low=0, high=256)
     prompts: str = option(
         AUTO, "Prompt profile: a name or a TOML file. auto: compact for the bundled reasoner, neutral for others.",
-        choices=(AUTO, *BUILT_IN),
+        choices=(AUTO, *BUILT_IN), path=True,
     )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ class DataConfig:
         "all", "Problem families, comma separated, or 'all' of the bundled ones; gym:NAME with reasoning-gym.",
         choices=FAMILIES, many=True, more=DOMAINS,
     )  # fmt: skip
-    problems: str = option("", "A JSONL file of problems in place of the generated families.")
+    problems: str = option("", "A JSONL file of problems in place of the generated families.", path=True)
     pool: int = option(4000, "Questions in the training pool.", low=4, high=1_000_000)
     seed: int = option(0, "Seed of the run: questions, sampling, order.", low=0)
 
@@ -183,7 +185,7 @@ class AdversaryConfig:
 
     model: str = option(
         "", "A model of the Adversary's own: 'starter', a folder, a hub id, RUN or RUN@STEP; a GGUF file too where "
-        "it is not trained. Empty: one model plays both roles.",
+        "it is not trained. Empty: one model plays both roles.", path=True,
     )  # fmt: skip
     train: bool = option(True, "Train the Adversary. Otherwise it writes as its model does.")
     reward: AdversaryReward = option(
@@ -228,7 +230,7 @@ class ReasonerConfig:
     anchor_problems: str = option(
         "", "Further questions for the clean anchor, never hinted: skill is then also kept beyond the wordings of the "
         "pool. other_words: stories that the bundled families would write otherwise; or a JSONL file of problems.",
-        choices=("", OTHER_WORDS),
+        choices=("", OTHER_WORDS), path=True,
     )  # fmt: skip
     anchor_questions: int = option(64, "How many of them a step asks, once each.", unit="questions", low=1, high=4096)
     imitation: float = option(
@@ -280,9 +282,9 @@ class CurriculumConfig:
 
     replay_share: float = option(0.2, "Share of R3 that replays archived hints.", low=0.0, high=1.0)
     archive: str = option(
-        "",
-        "File of hints that the archive begins with, as `seirenes redteam export --to archive` writes it; empty: none.",
-    )
+        "", "File of hints that the archive begins with, as `seirenes redteam export --to archive` writes it; empty: "
+        "none.", path=True,
+    )  # fmt: skip
     replay_by: ReplayBy = option(
         ReplayBy.HARD, "Which archived hints are replayed most. hard: those that the Reasoner fails at; uncertain: "
         "those that it solves half the time, as hints that are never or always solved teach it nothing.",
@@ -351,6 +353,8 @@ class OptionInfo:
     many: bool
     more: tuple[str, ...]
     """Values that are known besides `choices`, too many to show at once."""
+    path: bool
+    """Whether another value may name a file or a folder."""
     section: str
     section_help: str
 
@@ -382,7 +386,7 @@ def _describe(schema: type, section: str) -> list[OptionInfo]:
         choices = tuple(str(c) for c in kind) if issubclass(kind, StrEnum) else m["choices"]
         key = f"{section}.{f.name}" if section else f.name
         help_ = (schema.__doc__ or "").strip().splitlines()[0]
-        known = {name: m[name] for name in ("help", "unit", "low", "high", "many", "more")}
+        known = {name: m[name] for name in ("help", "unit", "low", "high", "many", "more", "path")}
         found.append(OptionInfo(key, kind, f.default, choices=choices, section=section, section_help=help_, **known))
     return found
 
@@ -451,11 +455,51 @@ def further_questions(config: RunConfig) -> int:
     return r.anchor_questions if r.anchor_problems and is_anchored(config) else 0
 
 
-def problem_files(config: RunConfig) -> dict[str, str]:
-    """The files of problems that a configuration names, by option."""
-    anchor = config.reasoner.anchor_problems
-    named = {"data.problems": config.data.problems, "reasoner.anchor_problems": "" if anchor == OTHER_WORDS else anchor}
-    return {key: path for key, path in named.items() if path}
+def named_paths(config: RunConfig) -> dict[str, str]:
+    """What a configuration names that may be a file or a folder, by option. A model may also be one of the hub, of a
+    run or behind an endpoint."""
+    values = {o.key: getattr(getattr(config, o.section), o.key.rpartition(".")[2]) for o in _OPTIONS.values() if o.path}
+    return {key: value for key, value in values.items() if _may_be_path(_OPTIONS[key], value)}
+
+
+def named_files(config: RunConfig) -> dict[str, str]:
+    """The files of problems and hints that a configuration names, by option."""
+    files = ("data.problems", "reasoner.anchor_problems", "curriculum.archive")
+    return {key: value for key, value in named_paths(config).items() if key in files}
+
+
+def _may_be_path(option: OptionInfo, value: Any) -> bool:
+    usual = ("", STARTER, *option.choices)
+    return option.path and value not in usual and (option.key != PROMPTS or names_file(value))
+
+
+def with_absolute_paths(config: RunConfig, folder: Path | None = None) -> RunConfig:
+    """The configuration with the relative paths that it names made absolute, so that it means the same wherever the
+    process is that reads it. They are relative to `folder`, by default the working directory.
+
+    What is not there stays as it is: it may be a hub id, a run, an endpoint, or on another machine.
+    """
+    named = named_paths(config)
+    changed = {key: absolute for key, name in named.items() if (absolute := _absolute(name, folder)) != name}
+    return _changed(config, changed, "the configuration") if changed else config
+
+
+def absolute_setting(setting: str, folder: Path | None = None) -> str:
+    """A text KEY=VALUE, with the value as `with_absolute_paths` makes it."""
+    key, _, value = setting.partition("=")
+    option = _OPTIONS.get(key.strip())
+    if option is None or not _may_be_path(option, value.strip()):
+        return setting
+    return f"{key}={_absolute(value.strip(), folder)}"
+
+
+def _absolute(name: str, folder: Path | None) -> str:
+    path = (folder or Path()) / expanded(name)
+    run, at, step = name.rpartition("@")
+    if at and step.isdigit() and not os.path.lexists(path):
+        run = _absolute(run, folder)
+        return f"{run}@{step}" if (Path(run) / "checkpoints").is_dir() else name
+    return str(path.absolute()) if os.path.lexists(path) else name
 
 
 def check_roles(config: RunConfig) -> None:
@@ -689,7 +733,11 @@ def _read(option: OptionInfo, text: str) -> Any:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """The configuration in a .toml or .json file, with overrides on top; all mistakes are UserErrors."""
+    """The configuration in a .toml or .json file, with overrides on top; all mistakes are UserErrors.
+
+    A path in a TOML file is relative to that file; one that is not there, and those of overrides, are relative to the
+    working directory (`with_absolute_paths`).
+    """
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -709,6 +757,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         # A run directory's JSON goes on with what it began with; a file for a new run takes today's.
         values[PROMPTS] = successor(values[PROMPTS])
     changed = parse_overrides(overrides)
+    if path.suffix != ".json":
+        # A run directory's JSON has absolute paths, or, from an earlier version, ones of an unknown working directory.
+        for key, value in values.items():
+            if key in _OPTIONS and isinstance(value, str) and _may_be_path(_OPTIONS[key], value):
+                values[key] = _absolute(value, path.parent)
     config = _build({**values, **changed}, str(path))
     return config if PROMPTS in changed else replace(config, profile=profile)
 

@@ -93,11 +93,12 @@ def default_runs_root() -> Path:
 
 
 def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> RunPaths:
-    """Make a run's folder with its config.json. A name that is taken gets a suffix; an explicit one is refused."""
+    """Make a run's folder with its config.json, which has absolute paths. A name that is taken gets a suffix; an
+    explicit one is refused."""
     # Here, as a process that only needs to know where files are starts four times as fast without it.
-    from training.runs.config import to_dict, with_profile
+    from training.runs.config import to_dict, with_absolute_paths, with_profile
 
-    whole = with_profile(config)
+    whole = with_profile(with_absolute_paths(config))
     slug = re.sub(r"[^\w.-]+", "-", config.name).strip("-.") or "run"
     wanted = run_id or f"{datetime.now():%Y%m%d-%H%M}-{slug}"
     root = runs_root / wanted
@@ -120,7 +121,7 @@ def new_run(runs_root: Path, config: RunConfig, run_id: str | None = None) -> Ru
 
 def change_settings(paths: RunPaths, overrides: Sequence[str], source: str = "--set") -> None:
     """Change what a run that is not going is resumed with. Its launch events keep what it had before."""
-    from training.runs.config import change_for_resume, load_config, to_dict
+    from training.runs.config import change_for_resume, load_config, to_dict, with_absolute_paths
 
-    config = change_for_resume(load_config(paths.config), overrides, source)
+    config = with_absolute_paths(change_for_resume(load_config(paths.config), overrides, source))
     write_whole(paths.config, json.dumps(to_dict(config), indent=1) + "\n")

@@ -25,7 +25,17 @@ from seirenes_app.services.estimate import rollouts_a_step
 from seirenes_app.store.resources import presets_folder, studies_folder
 from training.errors import UserError
 from training.resources import data_folder
-from training.runs.config import Mode, RunConfig, from_dict, load_config, profile_of, to_dict, with_overrides
+from training.runs.config import (
+    Mode,
+    RunConfig,
+    absolute_setting,
+    from_dict,
+    load_config,
+    profile_of,
+    to_dict,
+    with_absolute_paths,
+    with_overrides,
+)
 from training.runs.files import decode_format, expanded, explained, make_folder, read_text, write_whole
 from training.runs.paths import FileAt, RunPaths
 
@@ -228,22 +238,23 @@ def read_definition(
     table = _read_table(path)
     changed = dict(changes or {})
     response = changed.pop("response_rollouts", None)
-    settings = (*table.set, *overrides)
+    here = path.parent
+    settings = (*(absolute_setting(text, here) for text in table.set), *overrides)
     base = with_overrides(load_config(_config_path(table.config, path)), settings, str(path))
     variants = [Variant(mode.value, mode) for mode in table.modes]
-    variants += [Variant(v.name, v.mode, tuple(v.set)) for v in table.variants]
+    variants += [Variant(v.name, v.mode, _absolute(v.set, here)) for v in table.variants]
     study = StudyDefinition(
         name=name or table.name or path.stem,
         variants=tuple(variants),
         seeds=tuple(table.seeds),
         rollouts=table.rollouts,
-        base=to_dict(base),
+        base=to_dict(with_absolute_paths(base)),
         problems=table.problems,
         problem_seed=table.problem_seed,
         equal_time=table.equal_time,
         pool=table.pool,
         response=BestResponse(
-            table.best_response.rollouts if response is None else response, tuple(table.best_response.set)
+            table.best_response.rollouts if response is None else response, _absolute(table.best_response.set, here)
         ),
         description=table.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -251,6 +262,11 @@ def read_definition(
     study = replace(study, **changed)
     check_definition(study, str(path))
     return study
+
+
+def _absolute(settings: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """With the paths of files beside the definition, else in the working directory, made absolute."""
+    return tuple(absolute_setting(absolute_setting(text, folder)) for text in settings)
 
 
 def _read_table(path: Path) -> _StudyTable:

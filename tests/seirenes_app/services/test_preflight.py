@@ -43,7 +43,7 @@ def test_a_gguf_file_may_write_hints_and_is_not_trained(warnings, tmp_path):
 
 def test_files_of_problems_that_are_not_there_are_named(warnings):
     for key in ("data.problems", "reasoner.anchor_problems"):
-        assert warnings(f"{key}=/no/where.jsonl") == ("There is no problem file “/no/where.jsonl”.",)
+        assert warnings(f"{key}=/no/where.jsonl") == (f"{key}: there is no file “/no/where.jsonl”.",)
     assert warnings("reasoner.anchor_problems=other_words") == ()
 
 

@@ -13,7 +13,7 @@ from seirenes_app.services.preflight import MachineState
 from seirenes_app.services.run_queue import QueuedRow, RunQueue, _read_entry, choose_next, look_ahead
 from seirenes_app.store.workspace import QueueStore, Workspace
 from training.errors import UserError
-from training.runs.config import ModelConfig, RunConfig
+from training.runs.config import DataConfig, ModelConfig, RunConfig
 from training.runs.paths import RunPaths
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,6 +45,14 @@ def test_the_queue_is_there_after_a_restart_in_its_order_and_as_it_was_left(queu
     again.remove(b)
     again.add(RunConfig("d"), at=1)
     assert names(queue) == ["c", "d", "a"]
+
+
+def test_a_run_waits_with_the_paths_of_the_folder_that_it_was_added_in(queue, tmp_path, monkeypatch):
+    (tmp_path / "own.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    queue.add(RunConfig(data=DataConfig(problems="own.jsonl")))
+    monkeypatch.chdir("/")
+    assert queue.state().entries[0].config.data.problems == str(tmp_path / "own.jsonl")
 
 
 def test_an_entry_that_cannot_be_read_keeps_its_place_and_says_why(queue):

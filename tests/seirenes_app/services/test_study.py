@@ -155,6 +155,24 @@ def test_an_adversary_with_a_model_of_its_own_writes_the_hints_of_its_run(tmp_pa
     assert (alone.writers, alone.targets) == ((), plan.targets)
 
 
+def test_a_study_keeps_absolute_paths_of_files_beside_its_definition(tmp_path, monkeypatch):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        (folder / "p.jsonl").touch()
+    (elsewhere / "hints.jsonl").touch()
+    (here / "s.toml").write_text(
+        'config = "demo"\nseeds = [0]\nrollouts = 100\nset = ["data.problems=p.jsonl"]\n'
+        '[[variants]]\nname = "a"\nset = ["curriculum.archive=hints.jsonl"]\n'
+    )
+    monkeypatch.chdir(elsewhere)
+    config = run_config(read_definition(here / "s.toml"), "a", 0)
+    assert config.data.problems == str(here / "p.jsonl")
+    assert config.curriculum.archive == str(elsewhere / "hints.jsonl")
+    again = read_definition(here / "s.toml", overrides=["data.problems=p.jsonl"])
+    assert run_config(again, "a", 0).data.problems == str(elsewhere / "p.jsonl")
+
+
 def test_what_ships_can_be_read():
     found = {name: read_definition(path) for name, path in bundled_definitions().items()}
     assert [v.name for v in found["comparison"].variants] == ["seirenes", "static", "random"]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.core.prompts import Sampling
+from training.core.prompts import Sampling, profile_to_toml
 from training.errors import UserError
 from training.prompt_files import find_profile
 from training.rollouts.database import RolloutRow, RolloutWriter
@@ -29,16 +29,19 @@ from training.runs.config import (
     from_dict,
     load_config,
     load_presets,
+    named_paths,
     say_range,
     to_dict,
     to_toml,
+    with_absolute_paths,
+    with_overrides,
     with_profile,
 )
 from training.runs.control import CommandKind, CommandTail, commands_size, send_command
 from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
 from training.runs.lock import LockHolder, RunLock, holder
-from training.runs.paths import RunPaths, default_runs_root, new_run
+from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
 from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer, watch_run
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
 
@@ -102,6 +105,63 @@ def test_overrides_are_typed_by_the_schema(tmp_path):
     assert (config.steps, config.rollout.clean, config.update.kl, config.advantage.fallback) == (5, 8, 0.5, True)
     with pytest.raises(UserError, match="KEY=VALUE"):
         load_config(file, ["steps"])
+
+
+NAMED = {
+    "model.path": "model", "adversary.model": "old/run@20", "judge.model": "judge.gguf", "model.prompts": "mine.toml",
+    "data.problems": "a.jsonl", "reasoner.anchor_problems": "b.jsonl", "curriculum.archive": "hints.jsonl",
+}  # fmt: skip
+"""A relative path for every option that may have one."""
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """A working directory in which everything is that NAMED names."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("model", "old/run/checkpoints"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in NAMED.values():
+        if "." in name:
+            (tmp_path / name).touch()
+    (tmp_path / "mine.toml").write_text(profile_to_toml(find_profile("neutral")))
+    return tmp_path
+
+
+def test_a_run_keeps_absolute_paths_of_whatever_its_configuration_names(named):
+    assert {o.key for o in describe_options() if o.path} == set(NAMED)
+    config = with_overrides(RunConfig(), [f"{key}={value}" for key, value in NAMED.items()])
+    paths = new_run(named / "runs", config, "r")
+    here = {key: str(named / value) for key, value in NAMED.items()}
+    assert named_paths(load_config(paths.config)) == here
+    change_settings(paths, ["curriculum.archive=a.jsonl"])
+    assert load_config(paths.config).curriculum.archive == here["data.problems"]
+
+
+def test_a_name_that_is_no_path_stays_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("starter", "other_words", "reference", "neutral", "auto"):
+        (tmp_path / name).mkdir()
+    for names in (
+        ["model.path=starter", "adversary.model=org/name@1", "judge.model=endpoint:x", "model.prompts=neutral"],
+        ["reasoner.anchor_problems=other_words", "judge.model=reference", "data.families=gym:syllogism"],
+        ["adversary.model=run@20", "data.problems=/else/where.jsonl", "judge.model=http://host:1/v1#m"],
+    ):
+        config = with_overrides(RunConfig(), names)
+        assert with_absolute_paths(config) == config
+
+
+def test_a_path_in_a_toml_file_is_relative_to_it_and_an_override_to_the_working_directory(named, monkeypatch):
+    (named / "run.toml").write_text('[data]\nproblems = "a.jsonl"\n[curriculum]\narchive = "there.jsonl"')
+    elsewhere = named / "old"
+    for name in ("a.jsonl", "b.jsonl", "there.jsonl"):
+        (elsewhere / name).touch()
+    monkeypatch.chdir(elsewhere)
+    config = with_absolute_paths(load_config(Path("../run.toml"), ["reasoner.anchor_problems=b.jsonl"]))
+    assert os.path.samefile(config.data.problems, named / "a.jsonl")
+    # What is not beside the file was always looked for here.
+    places = {key: str(elsewhere / name) for key, name in
+              {"reasoner.anchor_problems": "b.jsonl", "curriculum.archive": "there.jsonl"}.items()}  # fmt: skip
+    assert {key: named_paths(config)[key] for key in places} == places
 
 
 def test_every_preset_loads_and_every_option_has_help():
