@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from helpers.model_folders import model_folder
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 
 from seirenes_app.services import preflight
 from seirenes_app.services.preflight import MachineState
@@ -195,23 +195,29 @@ def test_the_keyboard_goes_to_a_harmless_button_when_a_run_ends(page, qtbot, run
 
 
 @pytest.mark.parametrize(
-    ("done", "resume", "edit"),
+    ("done", "first"),
     [
-        ({"outcome": "finished"}, False, False),
-        ({"outcome": "stopped"}, True, False),
-        ({"outcome": "failed", "failure": "settings", "message": "There is no such model."}, False, True),
-        ({"outcome": "failed", "failure": "resources", "message": "The disk is full."}, True, False),
-        ({"outcome": "failed", "failure": "server", "message": "It cannot be reached."}, True, False),
+        ({"outcome": "finished"}, []),
+        ({"outcome": "stopped"}, ["Resume"]),
+        ({"outcome": "failed", "failure": "settings", "message": "There is no such model."}, ["Edit settings"]),
+        ({"outcome": "failed", "failure": "resources", "message": "The disk is full."}, ["Resume"]),
+        ({"outcome": "failed", "failure": "server", "message": "It cannot be reached."}, ["Resume"]),
+        (None, ["Resume"]),
     ],
 )
-def test_resume_and_edit_settings_are_offered_where_they_help(page, qtbot, run, done, resume, edit):
-    run.end(**{"message": "", "error": None} | done)
+def test_what_helps_a_run_that_is_over_is_offered_once(page, qtbot, run, done, first):
+    if done is None:
+        run.log.close()
+        run.lock.release()
+    else:
+        run.end(**{"message": "", "error": None} | done)
     open_run(page, qtbot, run.paths)
-    qtbot.waitUntil(lambda: page.view.head.badge.accessibleName() in ("Finished", "Stopped", "Failed"))
-    assert page.view.head.resume.isVisible() == resume
-    assert page.view.head.edit.isVisible() == edit
-    assert page.view.banner.isVisible() == (done["outcome"] == "failed")
-    assert page.actions_["resume"].isEnabled() == resume
+    view = page.view
+    qtbot.waitUntil(lambda: view.head.badge.accessibleName() in ("Finished", "Stopped", "Failed", "Crashed"))
+    buttons = [b for b in view.findChildren(QPushButton) if b.isVisible() and b.property("kind") == "primary"]
+    assert [b.text() for b in buttons] == first
+    assert view.banner.isVisible() == (done is None or done["outcome"] == "failed")
+    assert page.actions_["resume"].isEnabled() == (first == ["Resume"])
 
 
 def test_edit_settings_opens_the_form_with_the_settings_of_the_run(page, qtbot, root):

@@ -58,7 +58,6 @@ class RunHeader(QWidget):
         self.traces = action_button(actions["traces"], kind="quiet")
         self.robustness = action_button(actions["robustness"], kind="quiet")
         self.resume = action_button(actions["resume"], kind="primary")
-        self.edit = action_button(actions["edit-settings"], kind="primary")
         self.fetch = action_button(actions["fetch"])
         self.fetch.hide()
         self._tips = {name: actions[name].toolTip() for name in ("fetch", "export-model", "discard", "checkpoint")}
@@ -76,7 +75,6 @@ class RunHeader(QWidget):
         tools = row(
             (self.detail, 1),
             self.resume,
-            self.edit,
             self.fetch,
             self.pause,
             self.stop,
@@ -102,9 +100,9 @@ class RunHeader(QWidget):
         set_icon(self.pause, "play" if paused else "pause", "text")
         self._show(
             {
-                self.pause: working, self.stop: live and not stopping, self.resume: state.can_resume,
-                # One primary button: where both are possible, the banner has the other.
-                self.edit: state.can_edit_settings and not state.can_resume,
+                self.pause: working, self.stop: live and not stopping,
+                # One primary button: of a run that failed or crashed the banner has it.
+                self.resume: state.status is RunStatus.STOPPED,
                 self.fetch: place is not None and not live,
             }
         )  # fmt: skip
