@@ -13,6 +13,7 @@ from seirenes_app.ui.icons import draw_svg
 from seirenes_app.ui.theme import SMALL_PX, current_theme, sized_font
 
 PAD = 10
+CHECK = 14
 TALL, SHORT = 50, 32
 MARGIN = 3
 
@@ -69,16 +70,28 @@ class _Button(QAbstractButton):
             painter.setPen(QPen(theme.colour("accent"), 1, Qt.PenStyle.DotLine))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(rect.adjusted(2.5, 2.5, -2.5, -2.5), 4, 4)
-        self._paint_text(painter, chosen and on)
-        if chosen and self.width() >= self.sizeHint().width():
-            draw_svg(painter, "check-circle", QRectF(self.width() - 22, self._title_rect().center().y() - 7, 14, 14),
-                     theme.accent if on else theme.muted)  # fmt: skip
+        check = self.check_rect() if chosen else QRectF()
+        self._paint_text(painter, check, chosen and on)
+        if not check.isEmpty():
+            draw_svg(painter, "check-circle", check, theme.accent if on else theme.muted)
+
+    def check_rect(self) -> QRectF:
+        """Where the mark of the chosen one is: beside the title, or, where that has no room, beside the second line,
+        which is then cut short. Empty where neither has."""
+        title = QFontMetrics(self._font()).horizontalAdvance(self.text())
+        x = min(self.width() - 22.0, max(self.width() - CHECK - 5.0, PAD + title + 3.0))
+        if x >= PAD + title + 3:
+            return QRectF(x, self._title_rect().center().y() - CHECK / 2, CHECK, CHECK)
+        return QRectF(x, self._about_rect().center().y() - CHECK / 2, CHECK, CHECK) if self.segment.about else QRectF()
 
     def _title_rect(self) -> QRectF:
         height = 20.0 if self.segment.about else float(self.height())
         return QRectF(PAD, 6 if self.segment.about else 0, self.width() - 2 * PAD + 8, height)
 
-    def _paint_text(self, painter: QPainter, strong: bool) -> None:
+    def _about_rect(self) -> QRectF:
+        return QRectF(PAD, 26, self.width() - 2 * PAD + 6, 18)
+
+    def _paint_text(self, painter: QPainter, check: QRectF, strong: bool) -> None:
         theme = current_theme()
         painter.setFont(self._font())
         painter.setPen(theme.colour("text" if strong else "muted"))
@@ -87,9 +100,11 @@ class _Button(QAbstractButton):
             font = sized_font(self.font(), SMALL_PX)
             painter.setFont(font)
             painter.setPen(theme.colour("muted"))
-            width = self.width() - 2 * PAD + 6
-            fitted = QFontMetrics(font).elidedText(self.segment.about, Qt.TextElideMode.ElideRight, width)
-            painter.drawText(QRectF(PAD, 26, width, 18), Qt.AlignmentFlag.AlignVCenter, fitted)
+            place = self._about_rect()
+            if check.intersects(place):
+                place.setRight(check.left() - 3)
+            fitted = QFontMetrics(font).elidedText(self.segment.about, Qt.TextElideMode.ElideRight, int(place.width()))
+            painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, fitted)
 
 
 class Segmented(QWidget):

@@ -7,14 +7,15 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import threading
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPointF, QRect, QRectF, Qt, QUrl
+from PySide6.QtGui import QFontMetrics
 
 from seirenes_app.inference.protocol import Alternative
 from seirenes_app.services.attribution.alignment import align
 from seirenes_app.services.attribution.logprob_delta import LogprobDelta, TokenDelta
 from seirenes_app.services.hint_authoring.gate_report import GateBadge
 from seirenes_app.services.hint_authoring.results import ConditionResult, SolveResult
-from seirenes_app.ui.pages.craft.captions import effect_badge, points, say_drop, say_placebo
+from seirenes_app.ui.pages.craft.captions import HINT_TYPES, effect_badge, points, say_drop, say_placebo
 from seirenes_app.ui.pages.craft.controller import JobBridge
 from seirenes_app.ui.widgets.badges import GateBadges
 from seirenes_app.ui.widgets.growing_text import GrowingText
@@ -151,6 +152,22 @@ def test_gates_are_words_and_signs(qtbot, qapp):
     assert [(b.accessibleName(), b.toolTip()) for b in brief.badges] == [("Odd numbers", "Too many.")]
     brief.render_results(None)
     assert brief.badges[0].accessibleName() == "Not checked yet"
+
+
+@pytest.mark.parametrize("width", [402, 700])
+def test_every_chosen_hint_type_has_a_mark_that_covers_no_title(qtbot, width):
+    types = [Segment(str(kind), title, about) for kind, (title, about, _) in HINT_TYPES.items()]
+    choice = shown(qtbot, Segmented("Hint type", types, columns=2))
+    choice.setFixedWidth(width)
+    qtbot.waitUntil(lambda: choice.layout().geometry().width() > width - 10)
+    for button in choice.buttons.values():
+        mark = button.check_rect()
+        assert QRectF(button.rect()).contains(mark)
+        assert not mark.isEmpty()
+        title = QFontMetrics(button._font()).boundingRect(
+            QRect(10, 6, 400, 20), Qt.AlignmentFlag.AlignLeft, button.text()
+        )
+        assert not mark.intersects(QRectF(title))
 
 
 def test_only_a_persons_choice_is_reported(qtbot, qapp):
