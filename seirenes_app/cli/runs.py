@@ -174,10 +174,10 @@ def estimate(options: argparse.Namespace) -> int:
             table.add_row(f"  {part.name}", show(part.value), part.basis)
     table.add_row("[bold]Disk[/], for checkpoints", f"[bold]about {megabytes(needs.disk_mb)}[/]", "")
     print_table(table)
-    OUT.print(f"Time is estimated {needs.time.basis}.", highlight=False)
+    OUT.print(f"Time: {needs.time.basis_text}", highlight=False)
     for warning in warnings:
         OUT.print(f"! {warning}", highlight=False, markup=False, soft_wrap=True)
-    if not options.measure and needs.time.parts[0].basis is not Basis.MEASURED:
+    if not options.measure and Basis.MEASURED not in {part.basis for part in needs.time.parts}:
         OUT.print("Add --measure to play two steps, which takes as long as they do.", highlight=False)
     return 0
 

@@ -107,15 +107,21 @@ class EstimatePart(NamedTuple):
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds for the whole run, its parts, and what the estimate rests on."""
+    """Seconds for the whole run, its parts, and what the estimate rests on. On a server that has not been used yet
+    nothing is known of it: `seconds` is None."""
 
-    seconds: float
+    seconds: float | None
     parts: tuple[EstimatePart, ...]
     basis: str
 
     @property
     def text(self) -> str:
-        return f"about {duration(self.seconds)}"
+        return "not estimated" if self.seconds is None else f"about {duration(self.seconds)}"
+
+    @property
+    def basis_text(self) -> str:
+        """A sentence: what the figure rests on, or why there is none."""
+        return f"The time {self.basis}." if self.seconds is None else f"Estimated {self.basis}."
 
 
 @dataclass(frozen=True)
@@ -131,13 +137,16 @@ def estimate_time(
     measured: RunMeasurement | None = None,
 ) -> TimeEstimate:  # fmt: skip
     """Estimate a run on `cores` CPU cores (default: this machine's), corrected by `past` runs on this machine; or by
-    what a dry run `measured`, which then decides alone."""
+    what a dry run `measured`, which then decides alone. On a server it is estimated from these two only."""
     if measured is not None:
         return _measured_time(config, measured)
     cores = config.model.threads or cores or usable_cores()
     parameters = parameters or model_parameters(config)
     step, evaluation = step_seconds(config, parameters, cores), eval_seconds(config, parameters, cores)
     scale, seen = learn_scale(config, cores, past)
+    remote = config.engine.backend is EngineKind.TINKER
+    if remote and not seen:
+        return TimeEstimate(None, (), "depends on the server; two steps can be measured")
     steps, evaluations, checkpoints = count_steps(config), count_evaluations(config), count_checkpoints(config)
     basis = Basis.EARLIER if seen else Basis.GUESS
     checkpoint = checkpoint_mb(config, parameters) / DISK_MB_PER_S
@@ -148,7 +157,7 @@ def estimate_time(
         EstimatePart(_count(checkpoints, "checkpoint"), checkpoint * checkpoints, Basis.GUESS),
     )
     words = (
-        f"from {seen} earlier {'run' if seen == 1 else 'runs'} here"
+        f"from {seen} earlier {'run' if seen == 1 else 'runs'} {'on this server' if remote else 'here'}"
         if seen
         else f"from the model's size and {cores} CPU {'core' if cores == 1 else 'cores'}"
     )
@@ -237,20 +246,26 @@ def replays_a_step(config: RunConfig) -> int:
 
 
 def learn_scale(config: RunConfig, cores: int, past: Sequence[RunSummary]) -> tuple[float, int]:
-    """Measured over guessed step times of finished runs of the same model, median; and how many there were."""
+    """Measured over guessed step times of finished runs of the same model on the same engine, median; and how many
+    there were."""
     ratios = []
     for summary in past:
         state, other = summary.state, summary.config
         if state is None or other is None or state.status is not RunStatus.FINISHED:
             continue
         same_model = without_commit(other.model.path) == without_commit(config.model.path)
-        if not same_model or other.model.tuning != config.model.tuning:
+        if not same_model or other.model.tuning != config.model.tuning or _engine(other) != _engine(config):
             continue
         seconds = [s for s in state.history.series("seconds")[1] if s]
         guessed = step_seconds(other, model_parameters(other), other.model.threads or cores)
         if seconds and guessed > 0:
             ratios.append(statistics.median(seconds) / guessed)
     return (statistics.median(ratios), len(ratios)) if ratios else (1.0, 0)
+
+
+def _engine(config: RunConfig) -> str:
+    """The address of the server; "" for this machine."""
+    return config.engine.url if config.engine.backend is EngineKind.TINKER else ""
 
 
 def estimate_memory(

@@ -198,7 +198,8 @@ def find_warnings(config: RunConfig, needs: Needs, machine: MachineState) -> tup
         except UserError as error:
             found.append(str(error))
     if config.engine.backend is EngineKind.TINKER:
-        found.append(f"The model runs on {config.engine.url}: time and memory there are not estimated.")
+        unknown = "memory there is" if needs.time.seconds is not None else "time and memory there are"
+        found.append(f"The model runs on {config.engine.url}: {unknown} not estimated.")
     files = named_files(config).items()
     found += [f"{key}: there is no file “{name}”." for key, name in files if not expanded(name).is_file()]
     found += find_shortages(config, needs, machine)

@@ -57,7 +57,7 @@ from training.core.types import Condition
 from training.errors import UserError, exit_code
 from training.evaluation.eval_dir import EvalDir, new_evaluation
 from training.evaluation.plan import EvalPlan, Target, Writing
-from training.runs.config import RunConfig, has_own_adversary, load_config, profile_of
+from training.runs.config import EngineConfig, RunConfig, has_own_adversary, load_config, profile_of
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.paths import RunPaths, new_run
@@ -232,7 +232,9 @@ def expected_seconds(study: StudyDefinition, library: RunRepository) -> dict[str
 
     def seconds(key: str, config: RunConfig) -> float:
         if key not in of_config:
-            of_config[key] = find_needs(config, past, workspace).time.seconds
+            known = find_needs(config, past, workspace).time.seconds
+            # Of a server nothing is known: as if it were here, which says how long the parts are beside each other.
+            of_config[key] = known or find_needs(replace(config, engine=EngineConfig()), past).time.seconds or 0.0
         return of_config[key]
 
     found: dict[str, float] = {}

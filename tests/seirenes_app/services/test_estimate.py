@@ -21,7 +21,7 @@ from seirenes_app.services.estimate import (
 from seirenes_app.store.resources import starter_folder
 from training.core.validity import JudgeOptions
 from training.memory import Part, memory_parts
-from training.runs.config import Mode, RunConfig
+from training.runs.config import EngineConfig, EngineKind, Mode, RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 from training.runs.status import History, RunState, RunStatus
@@ -88,6 +88,22 @@ def test_earlier_runs_here_replace_the_guess():
 def test_runs_of_another_model_teach_nothing():
     other = replace(DEMO, model=replace(DEMO.model, path="/elsewhere"))
     assert "earlier" not in estimate_time(DEMO, cores=2, past=[finished(other, 99.0)]).basis
+
+
+def test_of_a_server_only_its_own_runs_say_how_long_one_takes():
+    server = replace(DEMO, engine=EngineConfig(backend=EngineKind.TINKER, url="http://a:1"))
+    here, there, elsewhere = (
+        finished(config, 40.0)
+        for config in (DEMO, server, replace(server, engine=replace(server.engine, url="http://b:1")))
+    )
+    unknown = estimate_time(server, cores=2, past=[here, elsewhere])
+    assert (unknown.seconds, unknown.parts, unknown.text) == (None, (), "not estimated")
+    assert unknown.basis_text == "The time depends on the server; two steps can be measured."
+    known = estimate_time(server, cores=2, past=[here, there])
+    assert known.parts[1].value == pytest.approx(40.0 * DEMO.steps, rel=0.01)
+    assert "from 1 earlier run on this server" in known.basis
+    assert "earlier" not in estimate_time(DEMO, cores=2, past=[there]).basis
+    assert estimate_time(server, measured=MEASURED).seconds is not None
 
 
 def test_a_baseline_without_an_adversary_spends_as_many_rollouts():

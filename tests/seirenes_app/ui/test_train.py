@@ -111,8 +111,12 @@ def test_the_panel_asks_the_server_of_the_engine_and_start_does_not_wait(page, q
     qtbot.waitUntil(lambda: "does not serve org/other. It serves org/served." in line.text())
     assert start.text() == "Start anyway"
     assert "org/other" in start.accessibleDescription()
+    # What is known of this machine says nothing about the server.
+    panel = page.new.panel
+    assert (panel.time.figure.text(), panel.basis.text()[:31]) == ("Not estimated", "The time depends on the server;")
     page.new.render_config(RunConfig())
-    qtbot.waitUntil(page.new.panel.server.isHidden)
+    qtbot.waitUntil(panel.server.isHidden)
+    assert panel.time.figure.text().startswith("About")
 
 
 def test_a_server_that_is_away_can_be_asked_again(page, qtbot, listening):

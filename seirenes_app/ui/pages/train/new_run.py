@@ -263,7 +263,7 @@ class LaunchPanel(QScrollArea):
     def render_preflight(self, found: Preflight) -> None:
         """What it will take, and warnings; with a warning the button says that it starts all the same."""
         self.time.render_parts(found.time.text, [_cells(p, duration) for p in found.time.parts])
-        self.basis.setText(f"Estimated {found.time.basis}.")
+        self.basis.setText(found.time.basis_text)
         parts = [_cells(p, megabytes) for p in found.memory.parts]
         self.memory.render_parts(f"About {megabytes(found.memory.megabytes)}", parts)
         _clear(self.warnings)

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from seirenes_app.services.formatting import duration, megabytes
+from seirenes_app.services.formatting import megabytes
 from seirenes_app.services.run_queue import Outlook, QueueEntry
 from seirenes_app.services.run_summary import MODE_LABELS
 from seirenes_app.ui.controllers.run_queue import QueueControl
@@ -205,7 +205,9 @@ class QueueCard(Card):
 
     def _render_entry(self, item: QListWidgetItem, number: int, entry: QueueEntry, outlook: Outlook | None) -> None:
         needs = outlook.needs if outlook is not None else None
-        figures = [duration(needs.time.seconds), megabytes(needs.memory.megabytes)] if needs is not None else []
+        figures = (
+            [needs.time.text.removeprefix("about "), megabytes(needs.memory.megabytes)] if needs is not None else []
+        )
         what = []
         if entry.config is not None:
             what = [f"{entry.config.steps} steps", MODE_LABELS.get(entry.config.mode, str(entry.config.mode))]
