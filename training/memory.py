@@ -145,21 +145,36 @@ class Part(StrEnum):
     ROLLOUTS = "rollouts of a step"
     SAMPLING = "sampling"
     LEARNING = "learning batch"
+    EVALUATION = "evaluation"
 
 
+STAGES = (Part.SAMPLING, Part.LEARNING, Part.EVALUATION)
 WRITTEN_OUT = ("llama", "mistral", "qwen2", "qwen3")
 LIBRARIES_MB = 460.0
 """Of a trainer that has loaded torch, transformers and a model of no size."""
+SAMPLER_MB = 130.0
+"""Of the code that the first sampling loads, and of what the allocator and its libraries keep for the next."""
 PROMPT_TOKENS = 64
+LONGEST_PROMPT = 150
+"""Tokens of the longest prompt of a frozen suite: its hints stand beside the question. The keys of all prompts that are
+sampled together are as long as the longest of them."""
+EVAL_CONDITIONS = 10
+"""Solutions an evaluation takes for each problem: clean, needed, one a type, and a placebo for each of those."""
 # Limits of the engine, which takes them from here: an estimate needs them where torch is not loaded.
 MAX_SEQUENCES = 512
 """Sequences decoded together at most."""
+CPU_SEQUENCES = 256
+"""The same on a CPU, where more are no faster and their keys and values take memory."""
 CPU_BATCH_TOKENS = 1536
 """Tokens of a micro-batch on a CPU. More of them only leave its caches."""
 HEAD_LOGITS = 2**21
 """Logits held at once by the training pass of our own, 8 MiB: they stay in the cache of the processor."""
 MAX_LOGITS = 2**26
 """Logits held at once, 256 MiB in float32. A vocabulary of 152k tokens fills 40 GB with the logits of one batch."""
+COPIED_BYTES = 2**27
+"""Most bytes of weights that sampling copies, to join projections and to add adapters to them."""
+PREFILL_TOKENS = 2048
+"""Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
 JUDGE_BATCH = 16
 """Questions to a local judge that are computed together."""
 JUDGE_PREFIXES = 4
@@ -175,7 +190,7 @@ LENGTH_SHARE = 0.5
 def memory_parts(
     config: RunConfig, parameters: int, shape: Shape, adversary: int = 0, judge: tuple[int, Shape] | None = None
 ) -> dict[Part, float]:
-    """MiB of each part on a CPU. Sampling and learning take turns: a run's peak has the larger of the two.
+    """MiB of each part on a CPU. Those of STAGES take turns: a run's peak has the largest of them.
 
     `adversary`: parameters of an Adversary's own model, 0 without one. `judge`: parameters and shape of one that runs
     in this process, in float32 and never trained.
@@ -186,11 +201,17 @@ def memory_parts(
     learning = parameters * (Role.REASONER in roles or not adversary) + adversary * (Role.ADVERSARY in roles)
     trained = learning if full else round(_adapter_parameters(config, shape) * learning / max(1, parameters))
     masters = 4 if size == 2 else 0
-    solution = PROMPT_TOKENS + LENGTH_SHARE * max(r.max_solution_tokens, config.evaluation.max_new_tokens)
-    asked = max(r.questions * max(r.clean, r.hints * r.hinted), 5 * config.evaluation.problems)
-    rows = min(MAX_SEQUENCES, asked)
-    cell = 2 * shape.layers * shape.cache_width * size
-    drawing = 4 * rows * shape.vocabulary * 4
+    solution = PROMPT_TOKENS + LENGTH_SHARE * r.max_solution_tokens
+    copied = size * parameters if size * parameters <= COPIED_BYTES else 0
+
+    def sampling(asked: int, tokens: float) -> float:
+        """Bytes of the keys and values of what is sampled together, of drawing from it, and of reading its prompts."""
+        rows = min(CPU_SEQUENCES, asked)
+        cell = 2 * shape.layers * shape.cache_width * size
+        reading = PREFILL_TOKENS * 16 * shape.width * size
+        return rows * (tokens * cell + 16 * shape.vocabulary) + reading + copied + SAMPLER_MB * MIB
+
+    evaluated = LONGEST_PROMPT + LENGTH_SHARE * config.evaluation.max_new_tokens
     tokens = min(CPU_BATCH_TOKENS, r.questions * r.clean * solution)
     logits = tokens * LENGTH_SHARE * shape.vocabulary
     if shape.written_out:
@@ -214,8 +235,9 @@ def memory_parts(
         Part.JUDGE: judging,
         Part.OPTIMISER: (12 + masters) * trained,
         Part.ROLLOUTS: TOKEN_BYTES * sampled,
-        Part.SAMPLING: rows * solution * cell + drawing,
+        Part.SAMPLING: sampling(r.questions * max(r.clean, r.hints * r.hinted), solution),
         Part.LEARNING: learned,
+        Part.EVALUATION: sampling(EVAL_CONDITIONS * config.evaluation.problems, evaluated),
     }
     return {part: value / MIB for part, value in found.items()}
 
@@ -307,6 +329,8 @@ def explain_shortage(
 ) -> tuple[str, Remedy | None]:  # fmt: skip
     """What to say of a run whose memory ran out while it was `doing` something, and the setting to lower."""
     parts = memory_parts(config, parameters, shape, adversary)
+    # A run keeps the settings of its evaluation, which goes on with smaller batches where one does not fit.
+    del parts[Part.EVALUATION]
     remedies = find_remedies(config, parts)
     figures = memory_figures()
     held = f"it held {_size(figures['rss_mb'])}, {_size(figures['free_mb'])} were free"

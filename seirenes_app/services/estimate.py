@@ -24,7 +24,7 @@ from seirenes_app.store.resources import starter_folder
 from training.core.types import Role
 from training.errors import UserError
 from training.judges import JudgeKind, find_judge
-from training.memory import LIBRARIES_MB, MAX_SEQUENCES, Part, Shape, memory_parts, read_shape
+from training.memory import CPU_SEQUENCES, EVAL_CONDITIONS, LIBRARIES_MB, STAGES, Part, Shape, memory_parts, read_shape
 from training.model_names import locate_folder, without_commit
 from training.runs.config import (
     EngineKind,
@@ -38,10 +38,8 @@ from training.runs.config import (
 from training.runs.processes import RunSummary
 from training.runs.status import RunStatus
 
-__all__ = ["LIBRARIES_MB", "Shape", "read_shape"]
+__all__ = ["EVAL_CONDITIONS", "LIBRARIES_MB", "Shape", "read_shape"]
 
-EVAL_CONDITIONS = 10
-"""Solutions an evaluation takes for each problem: clean, needed, one a type, and a placebo for each of those."""
 STARTER_PARAMETERS = 2_070_000  # used while the starter's own file cannot be read
 START_S = 8.0
 SAMPLE_BASE_US = 15.0
@@ -282,17 +280,18 @@ def estimate_memory(
         config, parameters or model_parameters(config), shape or read_shape(model_folder(config)),
         adversary_parameters(config), local_judge(config),
     )  # fmt: skip
-    # Sampling and learning take turns.
-    less, more = sorted((Part.SAMPLING, Part.LEARNING), key=lambda part: found[part])
-    del found[less]
+    more = max(STAGES, key=lambda part: found[part])
+    for part in STAGES:
+        if part is not more:
+            del found[part]
     parts = tuple(EstimatePart(str(part), mb, Basis.GUESS) for part, mb in found.items() if mb or part is more)
     return MemoryEstimate(sum(p.value for p in parts), parts)
 
 
 def _measured_memory(config: RunConfig, found: RunMeasurement) -> MemoryEstimate:
     """The peak, and what more solutions take that are sampled together in the whole suite than in its part."""
-    rows = min(MAX_SEQUENCES, config.evaluation.problems * EVAL_CONDITIONS)
-    together = rows / max(1, min(MAX_SEQUENCES, found.eval_problems * EVAL_CONDITIONS))
+    rows = min(CPU_SEQUENCES, config.evaluation.problems * EVAL_CONDITIONS)
+    together = rows / max(1, min(CPU_SEQUENCES, found.eval_problems * EVAL_CONDITIONS))
     stays = max(found.loaded_mb, found.trained_mb)
     # Memory that was given up stays with the process for a while, so that stages do not add up.
     peak = found.peak_mb + max(0.0, found.evaluated_mb - found.loaded_mb) * max(0.0, together - 1.0)

@@ -24,6 +24,7 @@ from transformers.models.qwen3 import modeling_qwen3
 
 from training.engine.base import Tokens
 from training.engine.kernels import TILE, AttendCall, Kernels, load_kernels, tiled_keys
+from training.memory import COPIED_BYTES, PREFILL_TOKENS
 
 # oneDNN and its wrapper in torch keep code and buffers for each of the last 1,024 shapes, and every batch has other
 # shapes: a run grew by 20 MB with each call. The layers of one network need six. Read when the first layer runs.
@@ -241,10 +242,6 @@ def _demand(holds: bool) -> None:
 
 # ---------------------------------------------------------------------- decoding
 
-COPIED_BYTES = 2**27
-"""Most bytes of weights that are copied, to join projections and to add adapters to them."""
-PREFILL_TOKENS = 2048
-"""Prompt tokens that run through the layers together, so that what they make stays near the processor's cache."""
 PREFILL_PLACES = 4 * PREFILL_TOKENS
 """Tokens of the prompts of which those are the tree, counted as often as they occur, with padding."""
 MIN_SHARED = 8

@@ -29,7 +29,7 @@ from training.engine.models import (
     vocabulary_size,
 )
 from training.errors import UserError
-from training.memory import MAX_SEQUENCES, ran_out
+from training.memory import CPU_SEQUENCES, MAX_SEQUENCES, ran_out
 from training.runs.timing import StageTimer, TimePart
 
 PREFILL_TOKENS = 8192
@@ -405,6 +405,7 @@ class Sampler:
         self._most_rows = 0
         self._bytes: int | None = None
         self._compiled: bool | None = None
+        self._most_together = CPU_SEQUENCES if self._device.type == "cpu" else MAX_SEQUENCES
 
     @torch.inference_mode()
     def sample(
@@ -505,7 +506,7 @@ class Sampler:
         tokens = len(jobs[-1].prompt) * copies + max(job.limit for job in jobs)
         # Drawing a token takes about five float32 numbers for each of the vocabulary.
         bytes_each = tokens * self._cache_bytes() + 20 * vocabulary_size(self._model)
-        cap = max(1, min(MAX_SEQUENCES, int(self._budget() / bytes_each)))
+        cap = max(1, min(self._most_together, int(self._budget() / bytes_each)))
         parts = -(-len(jobs) // cap)
         bounds = [len(jobs) * part // parts for part in range(parts + 1)]
         for start, stop in zip(bounds, bounds[1:], strict=False):
@@ -522,11 +523,14 @@ class Sampler:
     def limits(self) -> dict[str, int | None]:
         """What decides the last bits of logits beside weights and sequences: which of these run together, and whether
         by the compiled kernels (None before the first). For `set_limits`, after a resume."""
-        return {"bytes": self._bytes, "rows": self._most_rows, "compiled": self._compiled}
+        return {
+            "bytes": self._bytes, "rows": self._most_rows, "together": self._most_together, "compiled": self._compiled,
+        }  # fmt: skip
 
     def set_limits(self, limits: Mapping[str, int | None]) -> None:
-        """Go on as what was saved did. Older versions, which had no kernels, said nothing about them."""
+        """Go on as what was saved did. Older versions had no kernels and one limit of sequences, and said neither."""
         self._bytes, self._most_rows = limits.get("bytes"), limits.get("rows") or 0
+        self._most_together = limits.get("together") or MAX_SEQUENCES
         compiled = limits.get("compiled", False)
         self._compiled = None if compiled is None else bool(compiled)
 

@@ -20,7 +20,7 @@ from seirenes_app.services.estimate import (
 )
 from seirenes_app.store.resources import starter_folder
 from training.core.validity import JudgeOptions
-from training.memory import Part, memory_parts
+from training.memory import CPU_SEQUENCES, Part, memory_parts
 from training.runs.config import EngineConfig, EngineKind, Mode, RunConfig
 from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
@@ -167,8 +167,18 @@ def test_measured_memory_is_the_peak_and_what_the_whole_suite_takes_beyond_its_p
     assert found.megabytes == 900.0
     assert [part.value for part in found.parts] == [400.0, 100.0, 400.0]
     # Half as many solutions were sampled together as will be.
-    small = replace(MEASURED, eval_problems=28)
-    assert estimate_memory(DEMO, measured=small).megabytes == pytest.approx(900 + 300 * (512 / 280 - 1))
+    small = replace(MEASURED, eval_problems=14)
+    assert estimate_memory(DEMO, measured=small).megabytes == pytest.approx(900 + 300 * (CPU_SEQUENCES / 140 - 1))
+
+
+def test_the_evaluation_is_a_line_of_the_guess_where_it_takes_most():
+    """Two steps of the demo preset with its whole suite held 822 MB on one core; mostly in the evaluations."""
+    parts = {part.name: part.value for part in estimate_memory(DEMO).parts}
+    assert parts["evaluation"] > 200
+    assert not {"sampling", "learning batch"} & parts.keys()
+    assert sum(parts.values()) == pytest.approx(822, rel=0.1)
+    one = replace(DEMO, evaluation=replace(DEMO.evaluation, problems=4))
+    assert "evaluation" not in {part.name for part in estimate_memory(one).parts}
 
 
 def test_a_limit_of_rollouts_ends_a_run_before_its_last_step():

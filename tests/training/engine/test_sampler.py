@@ -11,6 +11,7 @@ from training.engine import sampler as sampler_module
 from training.engine.base import SamplingParams, until_stop
 from training.engine.sampler import Sampler, draw_tokens, restrict_logits
 from training.errors import UserError
+from training.memory import CPU_SEQUENCES, MAX_SEQUENCES
 
 VOCABULARY, END = 24, 0
 PROMPTS = [(3, 4, 5, 6, 7), (8, 9), (10, 11, 12, 13, 14, 15, 16)]
@@ -99,9 +100,18 @@ def test_a_low_temperature_sharpens_and_zero_is_greedy(model):
 def test_neither_chunks_nor_companions_nor_order_change_what_is_drawn(model, cap, monkeypatch):
     params = SamplingParams(40, 1.0, 9)
     alone = [sampler(model).sample([p], 6, params)[0] for p in PROMPTS]
-    monkeypatch.setattr(sampler_module, "MAX_SEQUENCES", cap)
+    monkeypatch.setattr(sampler_module, "CPU_SEQUENCES", cap)
     together = sampler(model).sample(PROMPTS[::-1], 6, params)[::-1]
     assert [[c.tokens for c in cs] for cs in together] == [[c.tokens for c in cs] for cs in alone]
+
+
+def test_a_run_that_began_with_larger_batches_goes_on_with_them(model):
+    ours = sampler(model)
+    assert ours.limits()["together"] == CPU_SEQUENCES
+    ours.set_limits({"bytes": None, "rows": 0, "compiled": None})
+    assert ours.limits()["together"] == MAX_SEQUENCES
+    ours.set_limits(sampler(model).limits())
+    assert ours.limits()["together"] == CPU_SEQUENCES
 
 
 def test_another_seed_and_another_sample_draw_something_else(model):
