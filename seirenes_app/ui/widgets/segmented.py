@@ -79,8 +79,8 @@ class _Button(QAbstractButton):
         """Where the mark of the chosen one is: beside the title, or, where that has no room, beside the second line,
         which is then cut short. Empty where neither has."""
         title = QFontMetrics(self._font()).horizontalAdvance(self.text())
-        x = min(self.width() - 22.0, max(self.width() - CHECK - 5.0, PAD + title + 3.0))
-        if x >= PAD + title + 3:
+        x = min(self.width() - 22.0, max(self.width() - CHECK - 3.0, PAD + title + 2.0))
+        if x >= PAD + title + 2:
             return QRectF(x, self._title_rect().center().y() - CHECK / 2, CHECK, CHECK)
         return QRectF(x, self._about_rect().center().y() - CHECK / 2, CHECK, CHECK) if self.segment.about else QRectF()
 

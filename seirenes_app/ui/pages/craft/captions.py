@@ -56,7 +56,7 @@ HINT_TYPES: Mapping[HintType, tuple[str, str, str]] = {
         "A surface cue tied to a familiar way of solving that is wrong here.",
     ),
     HintType.SEMANTIC_MISLEADING: (
-        "Semantic misleading", "A plausible wrong reading",
+        "Semantic misleading", "A plausible misreading",
         "A wrong reading, method or rough value, in the tone of somebody who wants to help.",
     ),
     HintType.INSTRUCTION_CONTAMINATION: (
