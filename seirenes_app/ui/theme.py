@@ -199,6 +199,7 @@ QPushButton[kind="primary"]:disabled { background: $raised; color: $muted; borde
 QPushButton[kind="quiet"], QToolButton[kind="quiet"] { background: transparent; border-color: transparent; }
 QPushButton[kind="quiet"]:hover, QToolButton[kind="quiet"]:hover { background: $raised; }
 QPushButton[kind="quiet"]:focus, QToolButton[kind="quiet"]:focus { border: 2px solid $accent; }
+QPushButton[start="true"] { text-align: left; }
 QToolButton[kind="quiet"] { padding: 7px 8px; }
 QToolButton[kind="quiet"]:focus { padding: 6px 7px; }
 QToolButton[kind="quiet"][tight="true"] { padding: 7px 6px; }
@@ -267,15 +268,15 @@ QTableView, QListView, QTreeView { background: $surface; alternate-background-co
   border: 1px solid $border; border-radius: ${radius}px; gridline-color: $grid; outline: none;
   selection-background-color: $raised; selection-color: $text; }
 QListView[roomy="true"]::item { padding: 6px 8px; }
-QTableView[roomy="true"]::item { padding: 0px 8px; border: none; }
-QTableView[roomy="true"]::item:selected { background: $raised; color: $text; }
+QTableView[roomy="true"]::item, QTableView[plain="true"]::item { padding: 0px 8px; border: none; }
+QTableView[roomy="true"]::item:selected, QTableView[plain="true"]::item:selected { background: $raised; color: $text; }
 QTableView:focus, QListView:focus, QTreeView:focus { border: 2px solid $accent; }
 QTableView[plain="true"] { background: transparent; border: 2px solid transparent; }
 QTableView[plain="true"]:focus { border: 2px solid $accent; }
 QHeaderView { background: transparent; border: none; }
 QHeaderView::section { background: transparent; color: $muted; border: none; border-bottom: 1px solid $border;
   padding: 6px 10px; font-size: ${small_px}px; font-weight: 600; }
-QTableCornerButton::section { background: transparent; border: none; }
+QTableCornerButton::section, QAbstractScrollArea::corner { background: transparent; border: none; }
 
 QTabWidget::pane { border: none; }
 QTabBar::tab { background: transparent; color: $muted; padding: 8px 14px; border: none;

@@ -76,8 +76,11 @@ class ChartLegend(QWidget):
     def texts(self, series: Series) -> tuple[str, str]:
         """Value and limits as they are painted.
 
-        A marked series without a point at the cursor shows the nearest one with its place; any other shows a dash.
+        A marked series without a point at the cursor shows the nearest one with its place; any other shows a dash. Of
+        named places none is the newest: without a cursor nothing is shown.
         """
+        if self._chart.ticks and self._cursor is None:
+            return "", ""
         wanted = self._chart.places[-1] if self._cursor is None else self._cursor
         i = nearest(series.x, wanted) if self._cursor is not None else len(series.x) - 1
         value, limits = self._chart.text(series, i)

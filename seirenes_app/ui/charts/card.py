@@ -9,14 +9,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFont, QGuiApplication, QResizeEvent
+from PySide6.QtGui import QAction, QFont, QFontMetrics, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHeaderView, QMenu, QStackedLayout, QTableView, QWidget
 
 from seirenes_app.services.charts.data import ChartData
+from seirenes_app.services.formatting import UNKNOWN
 from seirenes_app.services.robustness.types import DataTable, Value
 from seirenes_app.ui.charts.canvas import ChartCanvas, ChartLegend
 from seirenes_app.ui.icons import set_icon
-from seirenes_app.ui.theme import SPACE_4, sized_font
+from seirenes_app.ui.theme import SMALL_PX, SPACE_4, sized_font
 from seirenes_app.ui.widgets.badges import Badge, BadgeStyle
 from seirenes_app.ui.widgets.boxes import column, row
 from seirenes_app.ui.widgets.buttons import Button, make_icon_button, open_menu
@@ -29,7 +30,7 @@ from training.runs.files import write_whole
 TEXT_PX, HEADING_PX = 13, 15
 EMPTY = DataTable((), ())
 WAITING = "Reading…"
-_NUMBER = re.compile(r"[+−<>-]?\d")
+_NUMBER = re.compile(r"(★ )?[+−<>-]?\d")
 FILE_KINDS = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
 
 
@@ -49,7 +50,9 @@ def _column(table: DataTable, i: int) -> Column:
         text = cell_text(row[i])
         return text if len(text) > 24 else None
 
-    number = any(_NUMBER.match(str(row[i])) for row in table.rows[:8])
+    first = [str(row[i]) for row in table.rows[:8]]
+    # Where no figure of a column is known, it stands at the side of the others.
+    number = any(map(_NUMBER.match, first)) or set(first) == {UNKNOWN}
     return Column(table.columns[i], lambda row: cell_text(row[i]), right=number, row_tip=tip)
 
 
@@ -66,11 +69,12 @@ def cell_text(value: Value) -> str:
 
 def fit_columns(table: QTableView) -> None:
     """Columns as wide as their names and first values."""
-    model, metrics = table.model(), table.fontMetrics()
+    model, metrics, header = table.model(), table.fontMetrics(), table.horizontalHeader()
+    heads = QFontMetrics(sized_font(header.font(), SMALL_PX, QFont.Weight.DemiBold))
     for i in range(model.columnCount()):
-        texts = [str(model.headerData(i, Qt.Orientation.Horizontal) or "")]
-        texts += [str(model.index(k, i).data() or "") for k in range(min(24, model.rowCount()))]
-        widest = max(map(metrics.horizontalAdvance, texts)) + 26
+        texts = [str(model.index(k, i).data() or "") for k in range(min(24, model.rowCount()))]
+        title = heads.horizontalAdvance(str(model.headerData(i, Qt.Orientation.Horizontal) or ""))
+        widest = max((title, *map(metrics.horizontalAdvance, texts))) + 26
         table.setColumnWidth(i, max(64, min(260, widest)))
 
 

@@ -86,13 +86,27 @@ def scroll_area(inside: QWidget) -> QScrollArea:
     return area
 
 
+class TallAsNeeded(QWidget):
+    """What a scroll area holds: no higher than its layout needs at its width. Qt alone adds up what its wrapped texts
+    would need at a narrow one, and the user scrolls into emptiness."""
+
+    def minimumSizeHint(self) -> QSize:
+        size, layout = super().minimumSizeHint(), self.layout()
+        if layout is not None and layout.hasHeightForWidth():
+            size.setHeight(layout.totalHeightForWidth(max(size.width(), self.width())))
+        return size
+
+
 class FlowLayout(QLayout):
     """Items at their size hints, left to right. Its height follows from its width; so does that of its widget."""
 
-    def __init__(self, parent: QWidget | None = None, *, gap: int = 6, line_gap: int = 6) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, gap: int = 6, line_gap: int = 6, even: bool = False
+    ) -> None:  # fmt: skip
+        """`even`: all as wide as the widest, so that they stand below each other."""
         super().__init__(parent)
         self._items: list[QLayoutItem] = []
-        self._gap, self._line_gap = gap, line_gap
+        self._gap, self._line_gap, self._even = gap, line_gap, even
         self._known: dict[int, int] = {}
         self.setContentsMargins(QMargins())
         if parent is not None:
@@ -132,7 +146,7 @@ class FlowLayout(QLayout):
         self._arrange(rect, move=True)
 
     def sizeHint(self) -> QSize:
-        shown = [i.sizeHint() for i in self._items if not i.isEmpty()]
+        shown = [hint for _, hint in self._shown()]
         width = sum(s.width() for s in shown) + self._gap * max(0, len(shown) - 1)
         return QSize(width, max((s.height() for s in shown), default=0))
 
@@ -142,12 +156,14 @@ class FlowLayout(QLayout):
             size = size.expandedTo(item.minimumSize())
         return size
 
+    def _shown(self) -> list[tuple[QLayoutItem, QSize]]:
+        found = [(item, item.sizeHint()) for item in self._items if not item.isEmpty()]
+        widest = max((hint.width() for _, hint in found), default=0)
+        return [(item, QSize(widest, hint.height()) if self._even else hint) for item, hint in found]
+
     def _arrange(self, rect: QRect, *, move: bool) -> int:
         x, y, line = rect.x(), rect.y(), 0
-        for item in self._items:
-            if item.isEmpty():
-                continue
-            hint = item.sizeHint()
+        for item, hint in self._shown():
             if x > rect.x() and x + hint.width() > rect.x() + rect.width():
                 x, y, line = rect.x(), y + line + self._line_gap, 0
             if move:

@@ -60,6 +60,12 @@ def test_the_legend_reads_the_newest_values_or_those_at_the_cursor(qtbot):
     legend.render_chart(ChartData([A, Series("c", SeriesStyle("hinted"), [0.0], [0.3])], Scale.SHARE))
     legend.render_cursor(20.0)
     assert legend.text() == "a 50%  ·  c –"
+    # The last of named places is not the newest.
+    legend.render_chart(ChartData([A, B], Scale.SHARE, "model", ((0.0, "small"), (10.0, "large"))))
+    legend.render_cursor(None)
+    assert legend.text() == "a  ·  b"
+    legend.render_cursor(0.0)
+    assert legend.text() == "a 10%  ·  b 30% [20, 40]"
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
+from seirenes_app.ui.widgets.boxes import FlowLayout, TallAsNeeded, column, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.labels import IconLine
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
 from seirenes_app.ui.widgets.progress import Progress, StatusLine
 from seirenes_app.ui.widgets.table_model import PAGE, ROW_ROLE, Column, PagedTableModel, TableModel
@@ -201,3 +203,33 @@ def test_the_status_line_of_a_run_that_is_stuck_says_what_it_waits_for(qtbot, tm
     line.render_run(RunPaths(tmp_path / "r"), state)
     assert "no progress" not in line.button.text()
     assert line.button.toolTip() == "Open this run"
+
+
+def test_a_scroll_area_ends_where_its_wrapped_texts_end(qtbot):
+    holder = TallAsNeeded()
+    lines = [IconLine() for _ in range(8)]
+    column(*lines, None, parent=holder)
+    for line in lines:
+        line.render_line("info", "muted", "A sentence that would take several lines in a narrow column, and here one.")
+    area = scroll_area(holder)
+    qtbot.addWidget(area)
+    area.resize(900, 400)
+    area.show()
+    assert area.verticalScrollBar().maximum() == 0
+    area.resize(160, 400)
+    qtbot.waitUntil(lambda: area.verticalScrollBar().maximum() > 0)
+
+
+def test_even_items_of_a_flow_stand_below_each_other(qtbot):
+    holder = QWidget()
+    flow = FlowLayout(holder, even=True)
+    buttons = [QPushButton(text) for text in ("a", "hidden", "a long one", "b", "c")]
+    for button in buttons:
+        flow.addWidget(button)
+    buttons[1].hide()
+    qtbot.addWidget(holder)
+    holder.resize(2 * buttons[2].sizeHint().width() + 10, 200)
+    holder.show()
+    shown = [button for button in buttons if button.isVisible()]
+    assert len({button.width() for button in shown}) == 1
+    assert [button.x() for button in shown] == [shown[0].x(), shown[1].x()] * 2

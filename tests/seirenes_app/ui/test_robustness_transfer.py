@@ -8,6 +8,7 @@ import random
 import shutil
 
 from helpers.evals import fill, small_plan
+from PySide6.QtCore import Qt
 
 from seirenes_app.services.evaluation_request import HINTS_OF, EvalRequest, make_plan
 from seirenes_app.store.resources import recorded_run
@@ -46,7 +47,12 @@ def test_models_and_hints_are_shown_with_what_can_be_said(bench):
     view = show(bench, measured())
     assert "small-model: nothing can be said." in view.summary.text()
     assert view.models.table.model().rowCount() == 3
-    assert view.hints.table.model().rowCount() == 32
+    table = view.hints.table.model()
+    assert table.rowCount() == 32
+    # A model without any figure has its dashes where the others have theirs.
+    right = [bool(table.index(0, i).data(Qt.ItemDataRole.TextAlignmentRole) & Qt.AlignmentFlag.AlignRight)
+             for i in range(table.columnCount())]  # fmt: skip
+    assert right == [False, False, True, True, True, True, True]
     first = view.hints.whole.text()
     assert first.splitlines()[-1] == "small-model: nothing can be said."
     view.hints.table.selectRow(3)

@@ -96,6 +96,7 @@ def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_pa
     assert any("seirenes is ahead of static" in text for text in texts)
     assert not view.start.isVisible()
     assert not view.stop.isVisible()
+    assert view.list.verticalScrollBar().maximum() == 0
     view.report.click()
     bench.wait(bench.page.report_banner.isVisible)
     text = (tmp_path / "reports" / "comparison-robustness.html").read_text()

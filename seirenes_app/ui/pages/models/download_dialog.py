@@ -133,6 +133,9 @@ class DownloadDialog(PageDialog):
         self.results.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.results.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.results.setFixedSize(LIST_SIZE)
+        self.nothing = make_label("Models that the search finds are listed here.", "muted")
+        self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        column(self.nothing, parent=self.results.viewport())
         self.files = QComboBox()
         self.files.setAccessibleName("What to download")
         ignore_wheel(self.files)
@@ -188,6 +191,7 @@ class DownloadDialog(PageDialog):
 
     def _on_results(self, found: list[SearchResult]) -> None:
         self.model.render_rows(found)
+        self.nothing.setVisible(not found)
         if found:
             self.results.setCurrentIndex(self.model.index(0, 0))
             self.results.setFocus()

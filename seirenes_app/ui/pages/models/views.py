@@ -168,8 +168,9 @@ class FactsPanel(QWidget):
         for i in range(2):
             grid.setColumnStretch(i, 1)
         more = QWidget()
-        flow = FlowLayout(more, gap=SPACE_1, line_gap=SPACE_1)
+        flow = FlowLayout(more, gap=SPACE_1, line_gap=SPACE_1, even=True)
         for name in SECONDARY:
+            self.buttons[name].setProperty("start", "true")
             flow.addWidget(self.buttons[name])
         self.problem, self.inference, self.training, self.lora, self.notes = (IconLine() for _ in range(5))
         self.capabilities = CapabilityList()

@@ -79,7 +79,7 @@ from training.runs.status import RunStatus
 CHECK_MS = 1500
 START_CHECKS = 20
 """Reads after a launch that the first event is waited for."""
-ROW_PX, HEAD_PX, MOST_ROWS = 30, 32, 6
+ROW_PX, MOST_ROWS = 30, 6
 NOT_STARTED = BadgeStyle("clock", "Not started", "muted")
 STOPPABLE = "What is running is stopped too. What is done is kept."
 GOAL_ICONS = {
@@ -462,7 +462,8 @@ class StudyList(QTableView):
             self.selectRow(place)
         self.selectionModel().blockSignals(False)
         self.viewport().update()
-        self.setFixedHeight(HEAD_PX + ROW_PX * min(MOST_ROWS, len(found)) + 4)
+        head = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(head + ROW_PX * min(MOST_ROWS, len(found)) + 2 * self.frameWidth())
 
 
 def _about(summary: StudySummary) -> str | None:
