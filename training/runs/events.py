@@ -7,13 +7,14 @@ import math
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
-from training.runs.files import explained
+from training.runs.files import explained, read_appended
 
 SCHEMA_VERSION = 1
 
@@ -142,16 +143,11 @@ class EventTail:
 
     def poll(self) -> list[Event]:
         """The new events. A partial last line is left for the next time; a newer major version is a UserError."""
-        try:
-            with self._path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
-                    self.problems.append("the file became shorter; it is read again from the start")
-                    self._offset = self._line = 0
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
+        with suppress(FileNotFoundError):
+            if self._path.stat().st_size < self._offset:
+                self.problems.append("the file became shorter; it is read again from the start")
+                self._offset = self._line = 0
+        whole = read_appended(self._path, self._offset)
         self._offset += len(whole)
         events = []
         for raw in whole.splitlines():
