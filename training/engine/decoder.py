@@ -793,6 +793,6 @@ class Decoding:
 
 
 def _selected(cached: _Cached, rows: Tensor, columns: int) -> _Cached:
-    """Some rows of the first columns of a cache."""
-    keys = -(-columns // TILE) if cached.keys.ndim == 4 else columns
+    """Some rows of the first columns of a cache. Of the kernels' tiles a pair is kept whole, as they read both."""
+    keys = 2 * -(-columns // (2 * TILE)) if cached.keys.ndim == 4 else columns
     return _Cached(cached.keys[:, :keys].index_select(0, rows), cached.values[:, :columns].index_select(0, rows))

@@ -56,12 +56,16 @@ class AttendCall(ctypes.Structure):
     ) -> None:
         """`layout`: places, slots, heads, kv_heads. `head_norms` `[heads + kv_heads, head_dim]`: gains of queries and
         keys. `angles`: cosines `[positions, head_dim]`, sines `[positions, head_dim / 2]`. `lengths` `[places]` of the
-        prompts. `prefix`, `blocks`: keys in tiles, and values `[n, tokens, head_dim]`, of prompts and of own tokens."""
+        prompts. `prefix`, `blocks`: keys in tiles, and values `[n, tokens, head_dim]`, of prompts and of own tokens.
+        Raises a ValueError where the prompts' tiles are not even in number or do not hold the longest prompt."""
         super().__init__(*layout, eps=eps, scale=scale)
         self.head_norms = None if head_norms is None else head_norms.data_ptr()
         self.cosines, self.sines, self.lengths = (tensor.data_ptr() for tensor in (*angles, lengths))
         self.prefix_keys, self.prefix_values = (tensor.data_ptr() for tensor in prefix)
         self.tiles, self.columns = prefix[0].shape[1], prefix[1].shape[1]
+        # The kernels read two tiles at a time, and nothing there stops them at the end of the memory.
+        if self.tiles % 2 or int(lengths.max()) > min(self.tiles * TILE, self.columns):
+            raise ValueError(f"{self.tiles} tiles and {self.columns} columns for {int(lengths.max())} tokens")
         pointers = ctypes.c_void_p * len(blocks)
         keys, values = (pointers(*(block[i].data_ptr() for block in blocks)) for i in (0, 1))
         sizes = (ctypes.c_int64 * len(blocks))(*(values.shape[1] for _, values in blocks))

@@ -264,6 +264,20 @@ def test_decoding_is_exact_whatever_the_prompts_and_their_numbers_of_rows(length
     assert largest_error("ours", make_model("qwen3"), lengths, counts) < ROUNDING
 
 
+def test_decoding_is_exact_where_the_longest_prompts_go():
+    model = make_model("qwen3")
+    for lengths in ((40, 90), (16, 33), (33, 70), (48, 49)):
+        prompts = [tuple(3 + i % 20 for i in range(n)) for n in lengths]
+        with torch.inference_mode():
+            decoding = open_decoding("ours", model, prompts, (2, 3), 8)
+            tokens = decoding.prefill().argmax(-1)
+            decoding.step(tokens)
+            decoding.keep([0, 1])
+            found = decoding.step(tokens[:2])
+            expected = model(torch.tensor([[*prompts[0], int(tokens[0]), int(tokens[0])]])).logits[0, -1]
+        assert float(((found - expected).abs() / expected.abs().clamp(min=1)).max()) < ROUNDING
+
+
 def test_decoding_is_exact_where_weights_are_too_large_to_be_copied(monkeypatch):
     monkeypatch.setattr("training.engine.decoder.COPIED_BYTES", 0)
     for name in ("qwen3", "qwen2", "llama tied, biased"):
