@@ -20,7 +20,7 @@ from seirenes_app.services.formatting import count_of, countdown
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.models.facts import kind_of, read_files, require_usable, template_of
-from seirenes_app.services.run_repository import log_tail
+from seirenes_app.services.run_repository import with_log
 from training.core.prompts import ModelKind, PromptProfile
 from training.core.types import Condition, Role
 from training.endpoints import find_endpoint, names_endpoint
@@ -326,10 +326,8 @@ class EvaluationWatch(ProcessWatch[EvalState]):
 
     def poll(self) -> EvalState:
         state = super().poll()
-        if state.status is not RunStatus.CRASHED:
-            return state
-        log = "\n".join([f"{state.message} Its log, {self.paths.log.name}:", *log_tail(self.paths, 4)])
-        return replace(state, message=log)
+        crashed = state.status is RunStatus.CRASHED
+        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 @dataclass(frozen=True, slots=True)

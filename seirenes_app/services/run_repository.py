@@ -221,8 +221,14 @@ def move_to_trash(paths: RunPaths) -> Path:
     return trash_folder(paths.root)
 
 
+_FAULT = "Fatal Python error:"
+_TRACE = ("Current thread", "Thread ", "  File ", "  ...", "Extension modules:", "  <", "Python runtime state")
+"""How the trace of a fault in compiled code begins, and the lines after its first."""
+
+
 def log_tail(paths: RunPaths, lines: int = 8) -> tuple[str, ...]:
-    """The last lines of trainer.log, read from its end; empty when there is none."""
+    """The last lines of a log, read from its end, or the first ones of the fault that it ends with; empty when there is
+    none."""
     try:
         with paths.log.open("rb") as file:
             file.seek(0, 2)
@@ -231,4 +237,14 @@ def log_tail(paths: RunPaths, lines: int = 8) -> tuple[str, ...]:
     except OSError:
         return ()
     kept = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return tuple(kept[-lines:])
+    fault = next((i for i in range(len(kept) - 1, -1, -1) if kept[i].startswith(_FAULT)), None)
+    # After the trace come the names of all loaded modules, and nothing else where the process ended by the fault.
+    ended = fault is not None and all(line.startswith(_TRACE) for line in kept[fault + 1 :])
+    return tuple(kept[fault:][:lines] if ended else kept[-lines:])
+
+
+def with_log(message: str, paths: RunPaths) -> str:
+    """What is said of a crash, with the end of the process's log."""
+    tail = log_tail(paths, 4)
+    log = paths.log.name
+    return "\n".join([f"{message} Its log, {log}:", *tail]) if tail else f"{message} Its log, {log}, is empty."

@@ -32,8 +32,9 @@ _LAST_BYTES = 64 * 1024
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, such that a child finds the package and its output comes line by line."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    """This process's environment, such that a child finds the package, its output comes line by line, and a fault of
+    compiled code, such as a segmentation fault, leaves a trace there."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))
     return environment
 

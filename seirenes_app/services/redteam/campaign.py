@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from seirenes_app.services.run_repository import log_tail
+from seirenes_app.services.run_repository import with_log
 from training.core.prompts import TYPE_LABELS, Placement
 from training.core.statistics import normal_quantile
 from training.core.types import HintType
@@ -432,10 +432,8 @@ class CampaignWatch(ProcessWatch[CampaignState]):
 
     def poll(self) -> CampaignState:
         state = super().poll()
-        tail = log_tail(self.paths, 4) if state.status is RunStatus.CRASHED else ()
-        if not tail:
-            return state
-        return replace(state, message="\n".join([f"{state.message} Its log, {self.paths.log.name}:", *tail]))
+        crashed = state.status is RunStatus.CRASHED
+        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 def _resolve(state: CampaignState, holder: Any, now: float, *, launched: bool = False) -> CampaignState:

@@ -36,7 +36,7 @@ from seirenes_app.services.evaluations import (
 )
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.services.preflight import find_needs
-from seirenes_app.services.run_repository import RunRepository, log_tail, startable
+from seirenes_app.services.run_repository import RunRepository, log_tail, startable, with_log
 from seirenes_app.services.study.definition import (
     START,
     Part,
@@ -154,10 +154,8 @@ class StudyWatch(ProcessWatch[StudyState]):
 
     def poll(self) -> StudyState:
         state = super().poll()
-        tail = log_tail(self.paths, 4) if state.status is RunStatus.CRASHED else ()
-        if not tail:
-            return state
-        return replace(state, message="\n".join([f"{state.message} Its log, {self.paths.log.name}:", *tail]))
+        crashed = state.status is RunStatus.CRASHED
+        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 def _resolve(state: StudyState, holder: Any, now: float, *, launched: bool = False) -> StudyState:

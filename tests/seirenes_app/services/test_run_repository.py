@@ -18,6 +18,7 @@ from seirenes_app.services.run_repository import (
     move_to_trash,
     order_runs,
     startable,
+    with_log,
 )
 from seirenes_app.services.run_summary import describe_problem
 from seirenes_app.store.workspace import RunMark, Workspace
@@ -26,6 +27,7 @@ from training.errors import UserError
 from training.runs.config import AdversaryConfig, RunConfig, load_config
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import ADVERSARY_FOLDER, new_run
+from training.runs.processes import child_environment
 from training.runs.status import RunStatus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -232,3 +234,19 @@ def test_the_log_is_read_from_its_end(tmp_path):
     paths.log.write_bytes(b"x" * 300_000 + b"\n\xff\xfe broken\n\nlast\n")
     assert log_tail(paths, 2)[-1] == "last"
     assert len(log_tail(paths, 2)) == 2
+
+
+def test_a_fault_of_compiled_code_is_read_from_its_beginning(tmp_path):
+    paths = write_run(tmp_path, "faulty")
+    assert with_log("It exited unexpectedly.", paths) == "It exited unexpectedly. Its log, trainer.log, is empty."
+    crash = "import ctypes\ndef read():\n    ctypes.string_at(0)\nprint('begun', flush=True)\nread()"
+    with paths.log.open("wb") as log:
+        done = subprocess.run([sys.executable, "-c", crash], stdout=log, stderr=log, env=child_environment())
+    assert done.returncode < 0
+    first, *rest = log_tail(paths, 6)
+    assert first == "Fatal Python error: Segmentation fault"
+    assert any("in read" in line for line in rest)
+    assert first in with_log("It exited unexpectedly.", paths)
+    with paths.log.open("ab") as log:
+        log.write(b"resumed\n")
+    assert log_tail(paths, 1) == ("resumed",)
