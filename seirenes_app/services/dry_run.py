@@ -153,13 +153,15 @@ def _play(paths: RunPaths, report: Report, cancelled: Callable[[], bool]) -> Run
 def describe_progress(state: RunState) -> tuple[str, float]:
     """What the dry run does, and the share that is done; its steps are most of it."""
     stages = ("r1_clean", "r2_hint", "r3_hinted", "update")
-    inside = stages.index(state.stage) / len(stages) if state.stage in stages else 0.0
-    if state.stage_total and state.stage in stages[:3]:
+    # From the end of a step to the first stage of the next the state still names the last stage.
+    playing = state.stage in stages and state.step > state.done_steps
+    inside = stages.index(state.stage) / len(stages) if playing else 0.0
+    if playing and state.stage_total and state.stage in stages[:3]:
         inside += state.stage_done / state.stage_total / len(stages)
     share = 0.1 * bool(state.launched_t) + 0.1 * bool(state.evals) + 0.35 * min(STEPS, state.done_steps + inside)
     doing = STAGE_LABELS.get(state.stage, "starting the trainer")
     step = min(STEPS, state.done_steps + 1)
-    return (f"Step {step} of {STEPS}: {doing}" if state.stage in stages else doing.capitalize()), min(1.0, share)
+    return (f"Step {step} of {STEPS}: {doing}" if playing else doing.capitalize()), min(1.0, share)
 
 
 def _remove_left(place: Path) -> None:

@@ -5,10 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from seirenes_app.services.dry_run import dry_config, keep_measurement, known_measurement, measure_run, measurement_key
+from seirenes_app.services.dry_run import (
+    describe_progress,
+    dry_config,
+    keep_measurement,
+    known_measurement,
+    measure_run,
+    measurement_key,
+)
 from seirenes_app.services.run_repository import RunRepository
 from training.errors import UserError
 from training.runs.config import EvalConfig, ModelConfig, RolloutConfig, RunConfig
+from training.runs.events import Event
+from training.runs.status import RunState, reduce
 
 SMALL = RunConfig(
     "small", steps=30, rollout=RolloutConfig(questions=2, clean=2, hints=2, hinted=1, max_solution_tokens=24,
@@ -47,6 +56,18 @@ def test_its_progress_grows_to_the_end(measured):
     shares = [share for _, share in measured[2]]
     assert shares == sorted(shares)
     assert any(text.startswith("Step ") for text, _ in measured[2])
+
+
+def test_its_progress_does_not_go_back_where_a_step_ends():
+    state, shares = RunState(), []
+    events = [("launch", {"steps": 2}), ("eval", {"step": 0})]
+    for step in (1, 2):
+        events += [("stage", {"step": step, "stage": name}) for name in ("r1_clean", "r2_hint", "r3_hinted", "update")]
+        events += [("step", {"step": step, "metrics": {}})]
+    for number, (kind, data) in enumerate(events):
+        state = reduce(state, Event(number, float(number + 1), kind, data))
+        shares.append(describe_progress(state)[1])
+    assert shares == sorted(shares)
 
 
 def test_a_cancelled_dry_run_ends_its_trainer_and_leaves_nothing(tmp_path):
