@@ -32,9 +32,8 @@ _LAST_BYTES = 64 * 1024
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, such that a child finds the package, its output comes line by line, and a fault of
-    compiled code, such as a segmentation fault, leaves a trace there."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    """This process's environment, such that a child finds the package and its output comes line by line."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOME), os.environ.get("PYTHONPATH"))))
     return environment
 
@@ -52,13 +51,15 @@ def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
 def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = True) -> int:
     """Start `python -m MODULE… FOLDER --commands-from BYTES`, its output appended to the log; returns the PID.
 
-    A detached process outlives its parent and is not reached by the terminal's Ctrl+C.
+    A detached process outlives its parent and is not reached by the terminal's Ctrl+C. A fault of compiled code, such as
+    a segmentation fault, leaves a trace in the log.
     """
     now, start = time.time(), str(commands_size(paths.commands))
     with explained("Opening", paths.log), paths.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *module, str(paths.root), "--commands-from", start],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment(), start_new_session=detached,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=detached,
+            env={**child_environment(), "PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
     try:
         with suppress(psutil.Error):

@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from seirenes_app.services.run_repository import (
@@ -27,7 +28,7 @@ from training.errors import UserError
 from training.runs.config import AdversaryConfig, RunConfig, load_config
 from training.runs.events import EventKind, EventLog
 from training.runs.paths import ADVERSARY_FOLDER, new_run
-from training.runs.processes import child_environment
+from training.runs.processes import start_process
 from training.runs.status import RunStatus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -236,13 +237,14 @@ def test_the_log_is_read_from_its_end(tmp_path):
     assert len(log_tail(paths, 2)) == 2
 
 
-def test_a_fault_of_compiled_code_is_read_from_its_beginning(tmp_path):
+def test_a_fault_of_compiled_code_is_read_from_its_beginning(tmp_path, monkeypatch):
     paths = write_run(tmp_path, "faulty")
     assert with_log("It exited unexpectedly.", paths) == "It exited unexpectedly. Its log, trainer.log, is empty."
     crash = "import ctypes\ndef read():\n    ctypes.string_at(0)\nprint('begun', flush=True)\nread()"
-    with paths.log.open("wb") as log:
-        done = subprocess.run([sys.executable, "-c", crash], stdout=log, stderr=log, env=child_environment())
-    assert done.returncode < 0
+    module = tmp_path / "faulty_child.py"
+    module.write_text(crash)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    psutil.Process(start_process(paths, ["faulty_child"])).wait(60)
     first, *rest = log_tail(paths, 6)
     assert first == "Fatal Python error: Segmentation fault"
     assert any("in read" in line for line in rest)

@@ -142,6 +142,15 @@ def test_an_endpoint_is_added_with_its_key_in_the_keyring_alone_and_probed(shown
         assert not shown.page.actions_[name].isEnabled(), name
 
 
+def test_facts_of_the_chosen_endpoint_are_read_again_when_it_has_answered(shown, server):
+    save_endpoint(Endpoint("small", server.address, "small"))
+    shown.inventory.refresh()
+    entry = shown.select("small")
+    shown.inventory.note_endpoint(entry, reached=True)
+    assert shown.inventory.description(entry) is None
+    shown.wait(lambda: shown.inventory.description(entry) is not None)
+
+
 def test_without_endpoints_their_list_says_what_one_is_and_how_to_add_it(shown):
     shown.page.source.setCurrentIndex(shown.page.source.findData(ModelSource.ENDPOINT))
     shown.wait(shown.page.no_endpoints.isVisible)

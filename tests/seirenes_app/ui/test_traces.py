@@ -376,12 +376,14 @@ def test_the_steps_of_a_long_solution_come_a_few_at_a_time_and_enter_finds_where
     ])  # fmt: skip
     writer.close()
     pair = page.inspector.solutions.pair
+    pair._more.setInterval(10**9)
+    page.open_run(paths)
+    qtbot.waitUntil(lambda: bool(pair.rows))
+    assert len(pair.rows) < 70
+    assert pair.divergence_row is None
     with qtbot.waitSignal(pair.filled):
-        page.open_run(paths)
-        qtbot.waitUntil(lambda: bool(pair.rows))
-        assert len(pair.rows) < 70
-        assert pair.divergence_row is None
         page.inspector.enter()
+        pair._more.setInterval(0)
     assert len([row for row in pair.rows if row.isVisible()]) == 70
     assert pair.divergence_row is pair.rows[60]
     qtbot.waitUntil(lambda: not pair.divergence_row.visibleRegion().isEmpty())

@@ -237,6 +237,9 @@ class ModelsPage(Page):
         self.model.render()
         self._select_wanted()
         self._render()
+        # What was known of the model under the cursor may not hold any more.
+        if self.table.current is not None and self.inventory.description(self.table.current) is None:
+            self._describe_timer.start()
 
     def _start_search(self) -> None:
         self.search.setFocus()
