@@ -51,8 +51,8 @@ def start_trainer(paths: RunPaths, *, detached: bool = True) -> int:
 def start_process(paths: RunPaths, module: Sequence[str], *, detached: bool = True) -> int:
     """Start `python -m MODULE… FOLDER --commands-from BYTES`, its output appended to the log; returns the PID.
 
-    A detached process outlives its parent and is not reached by the terminal's Ctrl+C. A fault of compiled code, such as
-    a segmentation fault, leaves a trace in the log.
+    A detached process outlives its parent and is not reached by the terminal's Ctrl+C. A fault of compiled code, such
+    as a segmentation fault, leaves a trace in the log.
     """
     now, start = time.time(), str(commands_size(paths.commands))
     with explained("Opening", paths.log), paths.log.open("ab") as log:
