@@ -716,11 +716,10 @@ class EndpointSession:
         batch = _Batch(1)
 
         async def run() -> T:
-            if batch.cancelled:
-                work.close()
-                raise _not_sent(batch)
             task = asyncio.create_task(work)
             batch.tasks = [task]
+            if batch.cancelled:
+                task.cancel()
             try:
                 return await task
             except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from seirenes_app.services.formatting import count_of, countdown
 from seirenes_app.services.hint_authoring.draft import SolverChoice
 from seirenes_app.services.hint_authoring.models import profile_for
 from seirenes_app.services.models.facts import kind_of, read_files, require_usable, template_of
-from seirenes_app.services.run_repository import with_log
+from seirenes_app.services.run_repository import LoggedWatch
 from training.core.prompts import ModelKind, PromptProfile
 from training.core.types import Condition, Role
 from training.endpoints import find_endpoint, names_endpoint
@@ -56,8 +56,7 @@ from training.resources import data_folder
 from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
 from training.runs.files import expanded, user_path, write_whole
 from training.runs.paths import RunPaths, adversary_of, not_fetched
-from training.runs.processes import ProcessWatch, running_process, start_process
-from training.runs.status import RunStatus
+from training.runs.processes import running_process, start_process
 
 STARTER = "starter"
 SEED = 2605
@@ -318,16 +317,11 @@ def evaluations_folder() -> Path:
     return data_folder() / "evaluations"
 
 
-class EvaluationWatch(ProcessWatch[EvalState]):
+class EvaluationWatch(LoggedWatch[EvalState]):
     """One evaluation's state, read forward; a crash comes with the end of its log."""
 
     def __init__(self, paths: EvalDir) -> None:
         super().__init__(paths, EvalState(), reduce, resolve_eval_status)
-
-    def poll(self) -> EvalState:
-        state = super().poll()
-        crashed = state.status is RunStatus.CRASHED
-        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from training.runs.config import (
 )
 from training.runs.files import expanded, trash_folder
 from training.runs.paths import RunPaths, adversary_of, default_runs_root, not_fetched
-from training.runs.processes import RunSummary, read_run, running_process
-from training.runs.status import DONE
+from training.runs.processes import ProcessWatch, RunSummary, read_run, running_process
+from training.runs.status import DONE, RunStatus, State
 
 LOG_BYTES = 64 * 1024
 
@@ -237,10 +237,10 @@ def log_tail(paths: RunPaths, lines: int = 8) -> tuple[str, ...]:
     except OSError:
         return ()
     kept = [line.rstrip() for line in text.splitlines() if line.strip()]
-    fault = next((i for i in range(len(kept) - 1, -1, -1) if kept[i].startswith(_FAULT)), None)
-    # After the trace come the names of all loaded modules, and nothing else where the process ended by the fault.
-    ended = fault is not None and all(line.startswith(_TRACE) for line in kept[fault + 1 :])
-    return tuple(kept[fault:][:lines] if ended else kept[-lines:])
+    # After a trace come the names of all loaded modules, and nothing else where the process ended by the fault.
+    last = next((i for i in range(len(kept) - 1, -1, -1) if not kept[i].startswith(_TRACE)), None)
+    ended = last is not None and kept[last].startswith(_FAULT)
+    return tuple(kept[last:][:lines] if ended else kept[-lines:])
 
 
 def with_log(message: str, paths: RunPaths) -> str:
@@ -248,3 +248,12 @@ def with_log(message: str, paths: RunPaths) -> str:
     tail = log_tail(paths, 4)
     log = paths.log.name
     return "\n".join([f"{message} Its log, {log}:", *tail]) if tail else f"{message} Its log, {log}, is empty."
+
+
+class LoggedWatch(ProcessWatch[State]):
+    """A process's state, read forward; a crash comes with the end of its log."""
+
+    def poll(self) -> State:
+        state = super().poll()
+        crashed = state.status is RunStatus.CRASHED
+        return replace(state, message=with_log(state.message, self.paths)) if crashed else state

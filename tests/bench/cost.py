@@ -107,12 +107,11 @@ def measure(out: Path, run: RunPaths, problems: int) -> dict[int, OutcomeArrays]
     """The answers of each checkpoint to the frozen suite, and of the start as step 0."""
     folder = out / "evaluations" / run.run_id
     if not (folder / "finished").exists():
-        targets = {step: folder_target(run.checkpoints / f"step_{step:06d}") for step in checkpoint_steps(run) if step}
-        named = [starter_target(), *targets.values()]
-        steps = [0, *targets]
+        trained = {step: folder_target(run.checkpoints / f"step_{step:06d}") for step in checkpoint_steps(run) if step}
+        targets = {0: starter_target(), **trained}
         plan = plan_evaluation(
-            [replace(target, name=str(step)) for step, target in zip(steps, named, strict=True)],
-            [frozen_suite_ref(problems)], temperature=0.0,
+            [replace(target, name=str(step)) for step, target in targets.items()], [frozen_suite_ref(problems)],
+            temperature=0.0,
         )  # fmt: skip
         paths = EvaluationRepository(folder).create(plan)
         launch(paths)

@@ -473,19 +473,19 @@ def _may_be_path(option: OptionInfo, value: Any) -> bool:
     return option.path and value not in usual and (option.key != PROMPTS or names_file(value))
 
 
-def with_absolute_paths(config: RunConfig, folder: Path | None = None) -> RunConfig:
-    """The configuration with the relative paths that it names made absolute, so that it means the same wherever the
-    process is that reads it. They are relative to `folder`, by default the working directory.
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration with the paths that it names, relative to the working directory, made absolute, so that it
+    means the same wherever the process is that reads it.
 
     What is not there stays as it is: it may be a hub id, a run, an endpoint, or on another machine.
     """
     named = named_paths(config)
-    changed = {key: absolute for key, name in named.items() if (absolute := _absolute(name, folder)) != name}
+    changed = {key: absolute for key, name in named.items() if (absolute := _absolute(name)) != name}
     return _changed(config, changed, "the configuration") if changed else config
 
 
-def absolute_setting(setting: str, folder: Path | None = None) -> str:
-    """A text KEY=VALUE, with the value as `with_absolute_paths` makes it."""
+def absolute_setting(setting: str, folder: Path = Path()) -> str:
+    """A text KEY=VALUE, with the value as `with_absolute_paths` makes it, but relative to `folder`."""
     key, _, value = setting.partition("=")
     option = _OPTIONS.get(key.strip())
     if option is None or not _may_be_path(option, value.strip()):
@@ -493,8 +493,8 @@ def absolute_setting(setting: str, folder: Path | None = None) -> str:
     return f"{key}={_absolute(value.strip(), folder)}"
 
 
-def _absolute(name: str, folder: Path | None) -> str:
-    path = (folder or Path()) / expanded(name)
+def _absolute(name: str, folder: Path = Path()) -> str:
+    path = folder / expanded(name)
     run, at, step = name.rpartition("@")
     if at and step.isdigit() and not os.path.lexists(path):
         run = _absolute(run, folder)

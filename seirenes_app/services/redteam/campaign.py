@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from seirenes_app.services.run_repository import with_log
+from seirenes_app.services.run_repository import LoggedWatch
 from training.core.prompts import TYPE_LABELS, Placement
 from training.core.statistics import normal_quantile
 from training.core.types import HintType
@@ -36,7 +36,7 @@ from training.runs.files import (
     write_whole,
 )
 from training.runs.paths import FileAt, RunPaths
-from training.runs.processes import ProcessWatch, running_process, start_process
+from training.runs.processes import running_process, start_process
 from training.runs.status import ProcessState, RunStatus, reduce_process, resolve_status
 
 FORMAT = 1
@@ -424,16 +424,11 @@ def _best(row: object) -> BestSoFar | None:
         return None
 
 
-class CampaignWatch(ProcessWatch[CampaignState]):
+class CampaignWatch(LoggedWatch[CampaignState]):
     """One campaign's state, read forward; a crash comes with the end of its log."""
 
     def __init__(self, paths: CampaignDir) -> None:
         super().__init__(paths, CampaignState(), reduce, _resolve)
-
-    def poll(self) -> CampaignState:
-        state = super().poll()
-        crashed = state.status is RunStatus.CRASHED
-        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 def _resolve(state: CampaignState, holder: Any, now: float, *, launched: bool = False) -> CampaignState:

@@ -239,7 +239,7 @@ def read_definition(
     changed = dict(changes or {})
     response = changed.pop("response_rollouts", None)
     here = path.parent
-    settings = (*(absolute_setting(text, here) for text in table.set), *overrides)
+    settings = (*_absolute(table.set, here), *overrides)
     base = with_overrides(load_config(_config_path(table.config, path)), settings, str(path))
     variants = [Variant(mode.value, mode) for mode in table.modes]
     variants += [Variant(v.name, v.mode, _absolute(v.set, here)) for v in table.variants]

@@ -36,7 +36,7 @@ from seirenes_app.services.evaluations import (
 )
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.services.preflight import find_needs
-from seirenes_app.services.run_repository import RunRepository, log_tail, startable, with_log
+from seirenes_app.services.run_repository import LoggedWatch, RunRepository, log_tail, startable
 from seirenes_app.services.study.definition import (
     START,
     Part,
@@ -146,16 +146,11 @@ def reduce(state: StudyState, event: Event) -> StudyState:
     return state
 
 
-class StudyWatch(ProcessWatch[StudyState]):
+class StudyWatch(LoggedWatch[StudyState]):
     """One study's state, read forward; a crash comes with the end of its log."""
 
     def __init__(self, paths: StudyDir) -> None:
         super().__init__(paths, StudyState(), reduce, _resolve)
-
-    def poll(self) -> StudyState:
-        state = super().poll()
-        crashed = state.status is RunStatus.CRASHED
-        return replace(state, message=with_log(state.message, self.paths)) if crashed else state
 
 
 def _resolve(state: StudyState, holder: Any, now: float, *, launched: bool = False) -> StudyState:

@@ -237,8 +237,10 @@ class ModelsPage(Page):
         self.model.render()
         self._select_wanted()
         self._render()
-        # What was known of the model under the cursor may not hold any more.
-        if self.table.current is not None and self.inventory.description(self.table.current) is None:
+        # What was known of the model under the cursor may not hold any more. A search says many times that it goes on,
+        # and each would begin the reading again.
+        current = self.table.current
+        if current is not None and not self.inventory.scanning and self.inventory.description(current) is None:
             self._describe_timer.start()
 
     def _start_search(self) -> None:
