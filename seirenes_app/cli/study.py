@@ -27,6 +27,7 @@ from seirenes_app.services.study.definition import (
     new_study,
     parts_of,
     read_definition,
+    read_seeds,
     read_study,
     studies_root,
 )
@@ -34,6 +35,7 @@ from seirenes_app.services.study.execution import (
     PartStatus,
     StudyState,
     StudyWatch,
+    add_seeds,
     expected_seconds,
     read_summary,
     start_study,
@@ -55,6 +57,7 @@ from seirenes_app.services.study.results import (
     unread_sentence,
 )
 from training.core.statistics import SeedMean
+from training.errors import UserError
 from training.runs.files import expanded, write_whole
 from training.runs.processes import ASK_ONLY, FORCE, running_process
 from training.runs.status import RunStatus
@@ -97,6 +100,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show.add_argument("--csv", type=Path, metavar="FILE", help="also write every figure to this file")
     show.add_argument("--json", action="store_true")
 
+    extend = edits.add_parser("extend", help="add seeds to a study; what is done is kept, and nothing is started")
+    extend.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    extend.add_argument("--seeds", type=_numbers, metavar="3,4,5", required=True)
+    extend.add_argument("--json", action="store_true")
+
     listing = edits.add_parser("list", help="the studies (the default)")
     listing.add_argument("--json", action="store_true")
 
@@ -107,14 +115,14 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers, as in 0,1,2") from error
+        return read_seeds(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def study(options: argparse.Namespace) -> int:
-    """Make, run, show, list or stop studies."""
-    edits = {"new": _new, "run": _run, "show": _show, "list": _list, "stop": _stop}
+    """Make, extend, run, show, list or stop studies."""
+    edits = {"new": _new, "extend": _extend, "run": _run, "show": _show, "list": _list, "stop": _stop}
     return edits[options.edit or "list"](options)
 
 
@@ -134,10 +142,24 @@ def _new(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"study": paths.run_id, "root": str(paths.root), "parts": len(parts_of(found))}))
         return 0
+    _print_made(paths, found)
+    return 0
+
+
+def _extend(options: argparse.Namespace) -> int:
+    paths = find_study(options.study)
+    found = add_seeds(paths, options.seeds)
+    if options.json:
+        print(json.dumps({"study": paths.run_id, "seeds": found.seeds, "parts": len(parts_of(found))}))
+        return 0
+    _print_made(paths, found)
+    return 0
+
+
+def _print_made(paths: StudyDir, found: StudyDefinition) -> None:
     name = call_name(paths, studies_root())
     say(f"{paths.run_id}: {_describe(found)} Nothing is started yet.")
     say(f"See how long it takes: seirenes study run {name} --dry-run · start it: seirenes study run {name}")
-    return 0
 
 
 def _describe(found: StudyDefinition) -> str:

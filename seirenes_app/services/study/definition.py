@@ -85,6 +85,8 @@ class StudyDefinition:
     response: BestResponse = field(default_factory=BestResponse)
     description: str = ""
     created: str = ""
+    added: tuple[int, ...] = ()
+    """Those of the seeds that were added after the study had begun."""
 
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)
@@ -351,8 +353,35 @@ def new_study(study: StudyDefinition, root: Path | None = None) -> StudyDir:
     with explained("Making the study's folder", root / slug):
         root.mkdir(parents=True, exist_ok=True)
         paths = StudyDir(make_folder(root, slug))
-    write_whole(paths.config, json.dumps({"format": FORMAT, **asdict(study)}, ensure_ascii=False, indent=1) + "\n")
+    save_study(paths, study)
     return paths
+
+
+def save_study(paths: StudyDir, study: StudyDefinition) -> None:
+    """Write the definition into the study's folder, whole or not at all."""
+    write_whole(paths.config, json.dumps({"format": FORMAT, **asdict(study)}, ensure_ascii=False, indent=1) + "\n")
+
+
+def with_seeds(study: StudyDefinition, seeds: Sequence[int], *, begun: bool) -> StudyDefinition:
+    """The study with these seeds as well. A UserError where it has one of them already."""
+    there = [str(seed) for seed in seeds if seed in study.seeds]
+    if there:
+        known = ", ".join(map(str, study.seeds))
+        raise UserError(f"The study {study.name} has seed {', '.join(there)} already; it has {known}. Name other ones.")
+    if not seeds:
+        raise UserError("Name at least one seed to add.")
+    added = (*study.added, *seeds) if begun else study.added
+    larger = replace(study, seeds=(*study.seeds, *seeds), added=added)
+    check_definition(larger, f"the study {study.name}")
+    return larger
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """The seeds in a text such as "0, 1, 2"; a UserError where it is none."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise UserError(f"{text!r} are no seeds: write whole numbers with commas between, as in 0, 1, 2.") from error
 
 
 def read_study(paths: StudyDir) -> StudyDefinition:

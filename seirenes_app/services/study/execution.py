@@ -34,6 +34,7 @@ from seirenes_app.services.evaluations import (
     writer_targets,
     written_suite,
 )
+from seirenes_app.services.formatting import count_of
 from seirenes_app.services.machine import usable_cores
 from seirenes_app.services.preflight import find_needs
 from seirenes_app.services.run_repository import LoggedWatch, RunRepository, log_tail, startable
@@ -50,7 +51,9 @@ from seirenes_app.services.study.definition import (
     response_config,
     run_config,
     run_part,
+    save_study,
     studies_root,
+    with_seeds,
 )
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Condition
@@ -60,6 +63,7 @@ from training.evaluation.plan import EvalPlan, Target, Writing
 from training.runs.config import EngineConfig, RunConfig, has_own_adversary, load_config, profile_of
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import Event, EventKind, EventLog
+from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, new_run
 from training.runs.processes import (
     ProcessWatch,
@@ -212,6 +216,25 @@ def start_study(paths: StudyDir) -> int:
     if running is not None:
         raise UserError(f"The study {paths.run_id} is running already (process {running.pid}).")
     return start_process(paths, [MODULE])
+
+
+def add_seeds(paths: StudyDir, seeds: Sequence[int]) -> StudyDefinition:
+    """Add seeds to a study that does not run; returns what it is now. What is done is kept, but for the measures of all
+    Reasoners, which are made again. A UserError for a study that runs, and for seeds that it has."""
+    held = RunLock(paths.lock)
+    held.acquire()
+    try:
+        begun = StudyWatch(paths).poll().last_t > 0
+        larger = with_seeds(read_study(paths), seeds, begun=begun)
+        save_study(paths, larger)
+        if begun:
+            # However it had ended, something is left to do now.
+            message = f"{count_of(len(seeds), 'seed')} added: {', '.join(map(str, seeds))}. Resume it any time."
+            with closing(EventLog(paths.events)) as log:
+                log.write(EventKind.DONE, outcome="stopped", message=message, error=None)
+    finally:
+        held.release()
+    return larger
 
 
 # ---------------------------------------------------------------------- what it will take

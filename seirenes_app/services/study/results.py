@@ -232,6 +232,8 @@ class StudyResults:
     response_rollouts: int
     pool: bool
     """Whether the study measures under the hints of all runs' last Adversaries."""
+    added: tuple[int, ...]
+    """Seeds that were added after the study had begun."""
     figures: Mapping[Basis, tuple[Figure, ...]]
     differences: Mapping[Basis, tuple[Difference, ...]]
     goals: tuple[Goal, ...]
@@ -411,8 +413,8 @@ def read_results(paths: StudyDir, state: StudyState | None = None) -> StudyResul
     differences = {basis: tuple(_differences(found, basis)) if figures[basis] else () for basis in Basis}
     return StudyResults(
         study.name, study.description, tuple(v.name for v in study.variants), study.seeds, study.problems,
-        study.rollouts, study.response.rollouts, study.pool, figures, differences, tuple(_goals(study, found)),
-        tuple(_seed_runs(study, state)), found.writing,
+        study.rollouts, study.response.rollouts, study.pool, study.added, figures, differences,
+        tuple(_goals(study, found)), tuple(_seed_runs(study, state)), found.writing,
     )  # fmt: skip
 
 
@@ -583,6 +585,9 @@ def _scope(results: StudyResults) -> str:
     )
     if seeds == 1:
         text += " One seed says nothing of other seeds, so no difference is called shown."
+    if results.added:
+        names = f"{'Seed' if len(results.added) == 1 else 'Seeds'} {', '.join(map(str, results.added))}"
+        text += f" {names} added after the study had begun: if its figures were the reason, intervals are too narrow."
     return text
 
 

@@ -49,6 +49,17 @@ def test_a_measured_study_is_shown_as_tables_words_json_and_csv(folder, capsys):
     assert all({"mean", "low", "high", "seeds", "problems", "unread"} <= set(f) for f in found["figures"])
 
 
+def test_seeds_can_be_added(folder, capsys):
+    write_whole(folder / "my.toml", DEFINITION)
+    call(capsys, "new", folder / "my.toml", "--seeds", "0")
+    assert "3 variants × 3 seeds" in call(capsys, "extend", "my", "--seeds", "1,2").out
+    assert json.loads(call(capsys, "extend", "my", "--seeds", "3", "--json").out)["seeds"] == [0, 1, 2, 3]
+    assert "has seed 3 already" in call(capsys, "extend", "my", "--seeds", "3", code=2).err
+    with pytest.raises(SystemExit):
+        call(capsys, "extend", "my", "--seeds", "three")
+    assert "whole numbers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [("show", "nosuch"), ("new", "nosuch"), ("run", "nosuch"), ("stop", "nosuch")])
 def test_a_name_that_is_not_there_says_what_is(folder, capsys, arguments):
     assert "nosuch" in call(capsys, *arguments, code=2).err

@@ -1,5 +1,6 @@
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ from seirenes_app.services.study.execution import (
     StudyRepository,
     StudyState,
     StudyWatch,
+    add_seeds,
     expected_seconds,
     measures_plan,
     played_seconds,
@@ -58,9 +60,10 @@ from training.core.types import Role
 from training.engine.models import bundled_starter
 from training.errors import UserError
 from training.runs.config import Mode, trained_roles, with_overrides
-from training.runs.events import Event, EventTail
+from training.runs.events import Event, EventKind, EventLog, EventTail
+from training.runs.lock import RunLock
 from training.runs.paths import new_run
-from training.runs.status import History, RunState
+from training.runs.status import History, RunState, RunStatus
 
 
 def with_responses(study, rollouts=100):
@@ -382,6 +385,51 @@ def test_a_part_that_cannot_be_done_is_recorded_with_its_reason_and_tried_again_
         events = [e.kind for e in EventTail(paths.events).poll()]
         assert events.count("launch") == launch
     assert read_summary(paths).live is False
+
+
+def test_seeds_are_added_to_a_finished_study_which_then_has_something_left_to_do(tmp_path):
+    paths = measured_study(tmp_path, with_responses(define(tmp_path, seeds=(0, 1))))
+    with closing(EventLog(paths.events)) as log:
+        log.write(EventKind.DONE, outcome="finished", message="All parts are done.", error=None)
+    before = read_results(paths)
+    add_seeds(paths, (5, 7))
+    study, summary = read_study(paths), read_summary(paths)
+    assert (study.seeds, study.added) == ((0, 1, 5, 7), (5, 7))
+    assert (summary.state.status, summary.live) == (RunStatus.STOPPED, False)
+    assert "2 seeds added: 5, 7" in summary.state.message
+    waiting = [p for p in parts_of(study) if summary.state.of(p.id).status is PartStatus.WAITING]
+    assert {p.seed for p in waiting if p.kind is PartKind.RUN} == {5, 7}
+    after = read_results(paths)
+    assert [f.mean for f in after.figures[Basis.ROLLOUTS]] == [f.mean for f in before.figures[Basis.ROLLOUTS]]
+    said = conclusions(after)[0]
+    assert "2 seeds of 4" in said
+    assert "Seeds 5, 7 added after the study had begun" in said
+
+
+def test_seeds_that_are_added_before_a_study_begins_are_its_own(tmp_path):
+    paths = new_study(define(tmp_path, seeds=(0,)), tmp_path / "studies")
+    assert add_seeds(paths, (1,)).seeds == (0, 1)
+    assert read_study(paths).added == ()
+    assert not read_summary(paths).started
+
+
+@pytest.mark.parametrize(("seeds", "said"), [((1, 2), "has seed 2 already"), ((4, 4), "named twice"), ((-1,), "below 0"), ((), "at least one")])  # fmt: skip
+def test_seeds_that_cannot_be_added_leave_the_study_as_it_was(tmp_path, seeds, said):
+    paths = measured_study(tmp_path, define(tmp_path, seeds=(0, 2)), exploits=False)
+    files = paths.config.read_bytes(), paths.events.read_bytes()
+    with pytest.raises(UserError, match=said):
+        add_seeds(paths, seeds)
+    assert (paths.config.read_bytes(), paths.events.read_bytes()) == files
+
+
+def test_a_study_that_runs_gets_no_seeds(tmp_path):
+    paths = new_study(define(tmp_path, seeds=(0,)), tmp_path / "studies")
+    held = RunLock(paths.lock)
+    held.acquire()
+    with pytest.raises(UserError, match="in use"):
+        add_seeds(paths, (1,))
+    held.release()
+    assert read_study(paths).seeds == (0,)
 
 
 def test_a_broken_study_is_listed_with_its_problem(tmp_path):

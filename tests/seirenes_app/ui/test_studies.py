@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,37 @@ def test_a_study_that_crashed_can_be_resumed_and_says_how_far_it_is(bench, tmp_p
     assert view.badge.accessibleName() == "Crashed"
     assert "1 of" in view.progress.figures.text()
     picture(bench, "crashed")
+
+
+def test_seeds_are_added_to_a_finished_study(bench, tmp_path):
+    paths = measured_study(tmp_path, replace(studied(tmp_path), seeds=(0, 1)), exploits=False)
+    with closing(EventLog(paths.events)) as log:
+        log.write(EventKind.DONE, outcome="finished", message="All parts are done.", error=None)
+    view = show_studies(bench)
+    bench.wait(lambda: view.extend.isVisible())
+    assert not view.start.isVisible()
+    view.extend.click()
+    dialog = bench.page.dialogs.open_dialog
+    assert dialog.seeds.text() == "2, 3"
+    bench.wait(dialog.go.isEnabled)
+    assert "parts to do then" in dialog.said.text()
+    if SHOTS:
+        dialog.grab().save(str(Path(SHOTS) / "seeds.png"))
+    for text, said in (("1", "has seed 1 already"), ("one", "whole numbers"), ("", "at least one seed")):
+        dialog.seeds.setText(text)
+        dialog.seeds.textEdited.emit(text)
+        bench.wait(lambda said=said: said in dialog.said.text())
+        assert not dialog.only.isEnabled()
+    dialog.seeds.setText("2")
+    dialog.seeds.textEdited.emit("2")
+    bench.wait(dialog.only.isEnabled)
+    dialog.only.click()
+    bench.wait(view.start.isVisible)
+    assert view.start.text() == "Resume"
+    assert read_study(paths).added == (2,)
+    assert "1 seed added" in view.progress.label.toolTip() or view.progress.label.text()
+    bench.wait(lambda: "2 seeds of 3" in view.lines.itemAt(0).widget().text())
+    picture(bench, "extended")
 
 
 def test_a_folder_that_is_opened_meanwhile_leaves_the_studies_in_view(bench, tmp_path):

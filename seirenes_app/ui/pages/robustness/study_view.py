@@ -36,11 +36,14 @@ from seirenes_app.services.study.definition import (
     new_study,
     parts_of,
     read_definition,
+    read_seeds,
+    with_seeds,
 )
 from seirenes_app.services.study.execution import (
     PartStatus,
     StudyRepository,
     StudySummary,
+    add_seeds,
     expected_seconds,
     start_study,
 )
@@ -73,6 +76,7 @@ from seirenes_app.ui.widgets.labels import IconLine, make_card_heading, make_lab
 from seirenes_app.ui.widgets.progress import Progress
 from seirenes_app.ui.widgets.segmented import Segment, Segmented
 from seirenes_app.ui.widgets.table_model import Column, TableModel
+from training.errors import UserError
 from training.runs.processes import FORCE, StopEscalation
 from training.runs.status import RunStatus
 
@@ -107,8 +111,8 @@ class StudyMonitor(QObject):
         self.summaries: tuple[StudySummary, ...] = ()
         self.stopping: set[Path] = set()
         self.chosen: Path | None = None
-        self._shown: tuple[Path, int, str] | None = None
-        """Of which study, with how many finished parts and which measures, the results were read last."""
+        self._shown: tuple[Path, int, str, tuple[int, ...]] | None = None
+        """Of which study, with how many finished parts, which measures and seeds, the results were read last."""
         self._waits = 0
         self._timer = QTimer(self, interval=CHECK_MS)
         self._timer.timeout.connect(self.refresh)
@@ -158,7 +162,7 @@ class StudyMonitor(QObject):
         if summary is None or summary.study is None or summary.state is None:
             return
         measures = summary.state.of(PartKind.MEASURES).folder
-        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures)
+        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures, summary.study.seeds)
         if key == self._shown:
             return
         self._shown = key
@@ -185,6 +189,21 @@ class StudyMonitor(QObject):
             self.refresh()
 
         self._acts.run(work, done, lambda text: self.failed.emit("The study was not started", text))
+
+    def extend(self, paths: StudyDir, seeds: tuple[int, ...], start: bool) -> None:
+        """Add seeds to a study that does not run, and go on with it where `start` says so."""
+
+        def work() -> None:
+            add_seeds(paths, seeds)
+            if start:
+                start_study(paths)
+
+        def done(_: None) -> None:
+            if start:
+                self._on_started(paths)
+            self.refresh()
+
+        self._acts.run(work, done, lambda text: self.failed.emit("The seeds were not added", text))
 
     def start(self, paths: StudyDir) -> None:
         """Start it, or go on with it."""
@@ -337,9 +356,9 @@ class NewStudyDialog(PageDialog):
         self._checked = None
         self._enable(False)
         try:
-            seeds = tuple(int(part) for part in self.seeds.text().split(",") if part.strip())
-        except ValueError:
-            self._show_error("Seeds are whole numbers with commas between, as in 0, 1, 2.")
+            seeds = read_seeds(self.seeds.text())
+        except UserError as error:
+            self._show_error(str(error))
             return
         changes = {"seeds": seeds, "rollouts": self.rollouts.value(), "problems": self.problems.value(),
                    "response_rollouts": self.response.value()}  # fmt: skip
@@ -375,6 +394,87 @@ class NewStudyDialog(PageDialog):
         if self._checked is not None:
             self.createRequested.emit(self._checked.study, start)
             self.accept()
+
+
+class AddSeedsDialog(PageDialog):
+    """Seeds to add to a study; shows what is to be done then and the expected time. It changes nothing itself."""
+
+    addRequested = Signal(object, bool)
+    """(the seeds, whether to go on with the study)"""
+
+    def __init__(
+        self, summary: StudySummary, tasks: TaskRunner, library: RunRepository | None = None,
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__("Add seeds", parent)
+        self._summary, self._tasks, self._library = summary, tasks, library or RunRepository()
+        self._seeds: tuple[int, ...] = ()
+        study = summary.study
+        there = study.seeds if study is not None else ()
+        self.seeds = QLineEdit(", ".join(str(max(there, default=-1) + 1 + i) for i in range(max(1, len(there)))))
+        self.seeds.setAccessibleName("Seeds to add")
+        label = make_label("Seeds to add")
+        label.setBuddy(self.seeds)
+        grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
+        grid.addWidget(label, 0, 0)
+        grid.addWidget(self.seeds, 0, 1)
+        self.said = make_label("", "small", wrap=True)
+        self.said.setMinimumHeight(2 * self.said.fontMetrics().lineSpacing())
+        fill(
+            self.body,
+            make_label(f"{summary.paths.run_id} has {count_of(len(there), 'seed')}: {', '.join(map(str, there))}. "
+                       "What is done is kept; the measures of all Reasoners are made again.", "muted", wrap=True),
+            SPACE_2,
+            grid,
+            self.said,
+            SPACE_2,
+            make_label("More seeds make the intervals narrower. Where the figures so far are the reason to add them, "
+                       "the intervals become a little too narrow; the study says which seeds were added.",
+                       "muted", wrap=True),
+        )  # fmt: skip
+        self.only = make_button("Add", clicked=lambda: self._finish(start=False), tip="Start it later")
+        self.go = make_button("Add and start", "play", kind="primary", clicked=lambda: self._finish(start=True))
+        self.go.setDefault(True)
+        fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.only, self.go)
+        self.seeds.textEdited.connect(self._check)
+        self._check()
+
+    def _check(self) -> None:
+        """Whether they can be added, and what that takes."""
+        self._enable(False)
+        study, state, library, text = self._summary.study, self._summary.state, self._library, self.seeds.text()
+        if study is None or state is None:
+            return
+
+        def work() -> tuple[tuple[int, ...], int, float]:
+            seeds = read_seeds(text)
+            larger = with_seeds(study, seeds, begun=True)
+            expected = expected_seconds(larger, library)
+            left = [
+                p for p in parts_of(larger)
+                if p.kind is PartKind.MEASURES or state.of(p.id).status is not PartStatus.FINISHED
+            ]  # fmt: skip
+            return seeds, len(left), sum(expected[p.id] for p in left)
+
+        self._tasks.run(work, self._show_checked, self._show_error, key="seeds")
+
+    def _show_checked(self, found: tuple[tuple[int, ...], int, float]) -> None:
+        self._seeds, parts, seconds = found
+        self.said.setText(f"{count_of(parts, 'part')} to do then, about {duration(seconds)}.")
+        set_tone(self.said, "")
+        self._enable(True)
+
+    def _show_error(self, text: str) -> None:
+        self.said.setText(text)
+        set_tone(self.said, "bad")
+
+    def _enable(self, on: bool) -> None:
+        for button in (self.go, self.only):
+            button.setEnabled(on)
+
+    def _finish(self, *, start: bool) -> None:
+        self.addRequested.emit(self._seeds, start)
+        self.accept()
 
 
 # ---------------------------------------------------------------------- the view
@@ -509,6 +609,8 @@ class StudyView(QWidget):
     """The list, the chosen study's progress, and its figures."""
 
     newRequested = Signal()
+    seedsRequested = Signal(object)
+    """StudySummary of the study to add seeds to"""
     reportRequested = Signal(object)
     """Path of the study's folder"""
     messageRequested = Signal(str)
@@ -538,10 +640,15 @@ class StudyView(QWidget):
                                 clicked=lambda: self._act(self.monitor.stop))  # fmt: skip
         self.report = make_button("Report", "file", kind="quiet", tip="One HTML file with all figures of the study")
         self.report.clicked.connect(lambda: self._act(lambda paths: self.reportRequested.emit(paths.root)))
+        self.extend = make_button("Add seeds…", "plus", kind="quiet", clicked=self._ask_seeds,
+                                  tip="Further seeds make the intervals narrower; what is done is kept")  # fmt: skip
         self.top = Card()
         fill(
             self.top.body, row(make_card_heading("Studies"), None, self.new), self.list, SPACE_2,
-            row(self.badge, SPACE_2, (self.progress, 1), self.report, self.stop, self.start, spacing=SPACE_3),
+            row(
+                self.badge, SPACE_2, (self.progress, 1), self.extend, self.report, self.stop, self.start,
+                spacing=SPACE_3,
+            ),
         )  # fmt: skip
         about = (
             "A study trains every variant with several seeds at the same number of rollouts, trains a new Adversary "
@@ -573,6 +680,11 @@ class StudyView(QWidget):
         )  # fmt: skip
         column(self.empty, self.top, self.figures, None, spacing=SPACE_4, margins=(0, 8, 0, 0), parent=self)
 
+    def _ask_seeds(self) -> None:
+        summary = self.monitor.find(self.monitor.chosen)
+        if summary is not None:
+            self.seedsRequested.emit(summary)
+
     def _act(self, act: Callable[[StudyDir], None]) -> None:
         summary = self.monitor.find(self.monitor.chosen)
         if summary is not None:
@@ -601,6 +713,7 @@ class StudyView(QWidget):
         self.stop.setEnabled(not stopping)
         done = summary.state is not None and summary.state.status is RunStatus.FINISHED
         self.start.setVisible(not summary.live and not done and summary.study is not None)
+        self.extend.setVisible(not summary.live and summary.study is not None)
         self.start.setText("Resume" if summary.started else "Start")
         self.start.setAccessibleName(f"{self.start.text()} the study")
 
