@@ -78,15 +78,19 @@ class _Button(QAbstractButton):
     def check_rect(self) -> QRectF:
         """Where the mark of the chosen one is: beside the title, or, where that has no room, beside the second line,
         which is then cut short. Empty where neither has."""
-        title = QFontMetrics(self._font()).horizontalAdvance(self.text())
-        x = min(self.width() - 22.0, max(self.width() - CHECK - 3.0, PAD + title + 2.0))
-        if x >= PAD + title + 2:
-            return QRectF(x, self._title_rect().center().y() - CHECK / 2, CHECK, CHECK)
-        return QRectF(x, self._about_rect().center().y() - CHECK / 2, CHECK, CHECK) if self.segment.about else QRectF()
+        title, right = self._title_rect(), self.width() - CHECK - 3.0
+        x = right if self.segment.about else title.right() + 4
+        if title.right() + 2 <= x <= right:
+            return QRectF(x, title.center().y() - CHECK / 2, CHECK, CHECK)
+        place = self._about_rect().center().y() - CHECK / 2
+        return QRectF(right, place, CHECK, CHECK) if self.segment.about else QRectF()
 
     def _title_rect(self) -> QRectF:
-        height = 20.0 if self.segment.about else float(self.height())
-        return QRectF(PAD, 6 if self.segment.about else 0, self.width() - 2 * PAD + 8, height)
+        """Where the title is: above a second line at the left, else in the middle."""
+        width = float(QFontMetrics(self._font()).horizontalAdvance(self.text()))
+        if self.segment.about:
+            return QRectF(PAD, 6, width, 20)
+        return QRectF((self.width() - width) / 2, 0, width, self.height())
 
     def _about_rect(self) -> QRectF:
         return QRectF(PAD, 26, self.width() - 2 * PAD + 6, 18)
@@ -95,7 +99,11 @@ class _Button(QAbstractButton):
         theme = current_theme()
         painter.setFont(self._font())
         painter.setPen(theme.colour("text" if strong else "muted"))
-        painter.drawText(self._title_rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self.text())
+        painter.drawText(
+            self._title_rect().adjusted(0, 0, 2, 0),
+            Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft,
+            self.text(),
+        )
         if self.segment.about:
             font = sized_font(self.font(), SMALL_PX)
             painter.setFont(font)
@@ -128,7 +136,8 @@ class Segmented(QWidget):
             self.buttons[segment.value] = button
             self._group.addButton(button)
             grid.addWidget(button, i // columns, i % columns)
-            grid.setColumnStretch(i % columns, 1)
+            # Those with a second line are equally wide; titles alone need the room of their words.
+            grid.setColumnStretch(i % columns, int(any(s.about for s in segments)))
             # `clicked` is the user's; arrow keys click too.
             button.clicked.connect(lambda _on=False, v=segment.value: self.chosen.emit(v))
 
