@@ -31,6 +31,22 @@ set = ["rollout.questions=4", "rollout.clean=2", "rollout.hints=2", "rollout.hin
 """
 
 
+STOP_ITSELF = """
+import os, signal, sys
+
+def stop_once(event, arguments):
+    if event == "sqlite3.connect" and "rollouts.db" in str(arguments[0]):
+        try:
+            os.unlink({gate!r})
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+sys.addaudithook(stop_once)
+"""
+"""The first process that opens a rollout database stops itself, before it has played: it cannot end too early."""
+
+
 def command(*arguments):
     return [sys.executable, "-m", "seirenes_app.cli.main", "study", *arguments]
 
@@ -62,14 +78,22 @@ def test_a_study_that_is_killed_goes_on_and_its_table_says_what_was_shown(env, t
     assert plan["seconds_left"] == pytest.approx(sum(p["seconds"] for p in plan["parts"]), abs=1)
 
     paths, first = StudyDir(Path(made["root"])), RunPaths(tmp_path / "runs" / "small-seirenes-0")
+    gate = tmp_path / "gate"
+    gate.touch()
+    (tmp_path / "sitecustomize.py").write_text(STOP_ITSELF.format(gate=str(gate)))
+    env["PYTHONPATH"] = os.pathsep.join((env["PYTHONPATH"], str(tmp_path)))
     pid = json.loads(call("run", "small", "--detach", "--json").stdout)["pid"]
     wait_for(lambda: holder(first.lock) is not None)
-    trainer = holder(first.lock).pid
-    os.kill(pid, signal.SIGKILL)
-    # The run outlives the study, and the next launch finds it again.
-    wait_for(lambda: holder(paths.lock) is None)
-    assert psutil.pid_exists(trainer)
-    assert StudyWatch(paths).poll().of("run/seirenes/0").status is PartStatus.RUNNING
+    trainer = psutil.Process(holder(first.lock).pid)
+    try:
+        wait_for(lambda: trainer.status() == psutil.STATUS_STOPPED)
+        os.kill(pid, signal.SIGKILL)
+        # The run outlives the study, and the next launch finds it again.
+        wait_for(lambda: holder(paths.lock) is None)
+        assert trainer.is_running()
+        assert StudyWatch(paths).poll().of("run/seirenes/0").status is PartStatus.RUNNING
+    finally:
+        trainer.resume()
 
     done = call("run", "small", "--json")
     assert "parts · training" in done.stderr
@@ -111,7 +135,7 @@ def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(en
 
 def test_a_stopped_study_stops_what_it_is_running(env, tmp_path):
     file = tmp_path / "small.toml"
-    file.write_text(DEFINITION.replace("rollouts = 50", "rollouts = 5000"))
+    file.write_text(DEFINITION.replace("rollouts = 50", "rollouts = 5000000"))
     subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=300)
     subprocess.run(command("run", "small", "--detach"), env=env, check=True, capture_output=True, timeout=300)
     paths, run = StudyDir(tmp_path / "data" / "studies" / "small"), RunPaths(tmp_path / "runs" / "small-seirenes-0")

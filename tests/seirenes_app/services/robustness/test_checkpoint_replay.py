@@ -19,6 +19,8 @@ from training.core.types import Outcome
 from training.errors import UserError
 
 STARTER = Path(__file__).parents[4] / "resources" / "starter"
+UNREAD = range(30, 1530)
+"""Steps without a checkpoint. Their lines are more than a pipe holds, so that the child waits for its reader."""
 outcomes = st.lists(st.sampled_from([None, *Outcome]), max_size=12)
 
 
@@ -95,7 +97,7 @@ def test_one_problem_on_every_checkpoint(run):
 
 
 def test_cancelling_returns_the_steps_that_are_done(run):
-    replay = CheckpointReplay(run, _plan(run))
+    replay = CheckpointReplay(run, _plan(run), recorded_steps=UNREAD)
 
     def cancel_at_first(_result):
         replay.cancel()
@@ -109,7 +111,7 @@ def test_cancelling_returns_the_steps_that_are_done(run):
 
 
 def test_a_killed_child_is_an_error(run):
-    replay = CheckpointReplay(run, _plan(run))
+    replay = CheckpointReplay(run, _plan(run), recorded_steps=UNREAD)
     with pytest.raises(UserError, match="exited with code -9"):
         replay.run(lambda _result: replay._child.kill())
 
