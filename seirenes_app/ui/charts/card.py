@@ -31,7 +31,6 @@ TEXT_PX, HEADING_PX = 13, 15
 EMPTY = DataTable((), ())
 WAITING = "Reading…"
 _NUMBER = re.compile(r"(★ )?[+−<>-]?\d")
-FILE_KINDS = "PNG (*.png);;SVG (*.svg);;CSV (*.csv)"
 
 
 class DataModel(TableModel):
@@ -79,10 +78,12 @@ def fit_columns(table: QTableView) -> None:
 
 
 class FigureCard(QFrame):
-    """A titled figure with its table. Subclasses put the figure in, draw it, and save it."""
+    """A titled figure with its table. Subclasses put the figure in and draw it."""
 
     messageRequested = Signal(str)
     """What was done, for a toast."""
+    file_kinds: tuple[str, ...] = ("PNG", "SVG", "CSV")
+    """What it can be saved as."""
 
     def __init__(
         self, title: str, basis: BadgeStyle | None = None, height: int = 200, parent: QWidget | None = None
@@ -221,10 +222,14 @@ class FigureCard(QFrame):
     def draw(self) -> None:
         """Draw the figure, unless it paints itself."""
 
+    @property
+    def _kinds(self) -> str:
+        return f"{', '.join(self.file_kinds[:-1])} or {self.file_kinds[-1]}"
+
     def make_menu(self) -> QMenu:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        entries = [("Copy as image", "copy", self.copy_image), ("Save as PNG, SVG or CSV…", "save", self._ask_save)]
+        entries = [("Copy as image", "copy", self.copy_image), (f"Save as {self._kinds}…", "save", self._ask_save)]
         if self.sentence.text():
             entries.insert(1, ("Copy the sentence", "copy", self.copy_sentence))
         for text, icon, handler in entries:
@@ -243,15 +248,19 @@ class FigureCard(QFrame):
         self.messageRequested.emit("The sentence was copied.")
 
     def _ask_save(self) -> None:
-        name, chosen = QFileDialog.getSaveFileName(self, "Save the chart", f"{self.title}.png", FILE_KINDS)
+        kinds = ";;".join(f"{kind} (*.{kind.lower()})" for kind in self.file_kinds)
+        name, chosen = QFileDialog.getSaveFileName(self, "Save the chart", f"{self.title}.png", kinds)
         if name:
             path = Path(name)
             self.save(path if path.suffix else path.with_suffix(f".{chosen[-4:-1]}"))
 
     def save(self, path: Path) -> None:
         """By the file's ending: .csv the data, .png and .svg the picture with title, legend and sentence."""
+        kind = path.suffix.lower().removeprefix(".")
         try:
-            if path.suffix.lower() == ".csv":
+            if kind.upper() not in self.file_kinds:
+                raise UserError(f"{path}: save it as {self._kinds}.")
+            if kind == "csv":
                 write_whole(path, self.csv_table().csv())
             else:
                 self.save_picture(path)
@@ -266,15 +275,21 @@ class FigureCard(QFrame):
         return self._numbers
 
     def save_picture(self, path: Path) -> None:
-        """Write a PNG or SVG file."""
-        raise NotImplementedError
+        """Write what is on the screen; a chart is drawn for the file."""
+        if not self.grab().save(str(path)):
+            raise OSError("the picture could not be written")
 
 
 class TableCard(FigureCard):
-    """A figure that is a table."""
+    """A figure that is a table, `height` pixels high; with None it is as high as its rows."""
 
-    def __init__(self, title: str, height: int = 200, parent: QWidget | None = None) -> None:
-        super().__init__(title, None, height, parent)
+    file_kinds = ("PNG", "CSV")
+
+    def __init__(self, title: str, height: int | None = 200, parent: QWidget | None = None) -> None:
+        super().__init__(title, None, height or 0, parent)
+        self._whole = height is None
+        if self._whole:
+            self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.put_picture(self.table)
         self.table_button.hide()
         self.render_texts("", "", EMPTY, empty=True)
@@ -284,10 +299,9 @@ class TableCard(FigureCard):
         self.render_texts(sentence, note, table, empty=not shown.rows, shown=shown)
         self._stack.setCurrentWidget(self.table if shown.rows else self.empty)
         fit_columns(self.table)
-
-    def save_picture(self, path: Path) -> None:
-        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
-            raise ValueError("this is a table: save it as CSV or PNG")
+        if self._whole:
+            rows = self.table.verticalHeader().defaultSectionSize() * len(shown.rows)
+            self.holder.setFixedHeight(max(60, self.table.horizontalHeader().sizeHint().height() + rows + 16))
 
 
 class ChartCard(FigureCard):

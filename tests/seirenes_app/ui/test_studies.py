@@ -93,6 +93,10 @@ def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_pa
     bench.wait(lambda: view.chart.chart is not None and bool(view.chart.chart.series))
     assert [s.label for s in view.chart.chart.series] == ["mean over seeds", "seed 0", "seed 1", "seed 2"]
     assert [row[0] for row in view.table.model.rows] == ["start", "seirenes", "static", "random"]
+    for card in (view.table, view.differences):
+        assert card.table.model().rowCount()
+        assert card.table.verticalScrollBar().maximum() == 0
+        assert "Save as PNG or CSV…" in [action.text() for action in card.make_menu().actions()]
     texts = [view.lines.itemAt(i).widget().text() for i in range(view.lines.count())]
     assert any("seirenes is ahead of static" in text for text in texts)
     assert not view.start.isVisible()

@@ -258,6 +258,8 @@ class DifferencesCard(TableCard):
 class TransferCard(FigureCard):
     """Transfer between domains in one condition: a line a run, a column a family. Its table has all conditions."""
 
+    file_kinds = ("PNG", "CSV")
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Transfer between domains", None, 150, parent)
         self._found: DomainTransfer | None = None
@@ -291,10 +293,6 @@ class TransferCard(FigureCard):
         self.cells.render_columns((run, *(_transfer_column(found, place, condition) for place in places)))
         self.cells.render_rows(found.rows)
         fit_columns(self.matrix)
-
-    def save_picture(self, path: Path) -> None:
-        if path.suffix.lower() != ".png" or not self.grab().save(str(path)):
-            raise ValueError("the matrix is a table: save it as CSV or PNG")
 
 
 def _transfer_column(found: DomainTransfer, place: int, condition: Condition) -> Column:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QModelIndex, QObject, QTimer, Signal
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -18,7 +17,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QHeaderView,
     QLineEdit,
-    QMenu,
     QSpinBox,
     QTableView,
     QWidget,
@@ -26,7 +24,6 @@ from PySide6.QtWidgets import (
 
 from seirenes_app.services.charts.study import study_chart
 from seirenes_app.services.formatting import count_of, countdown, duration, percent
-from seirenes_app.services.robustness.types import DataTable
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
     PartKind,
@@ -63,8 +60,7 @@ from seirenes_app.services.study.results import (
     seeds_table,
     unread_sentence,
 )
-from seirenes_app.ui.charts.card import ChartCard, FigureCard, fit_columns
-from seirenes_app.ui.icons import set_icon
+from seirenes_app.ui.charts.card import ChartCard, TableCard
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, Badge, BadgeStyle
@@ -480,41 +476,6 @@ class AddSeedsDialog(PageDialog):
 # ---------------------------------------------------------------------- the view
 
 
-class TableCard(FigureCard):
-    """A titled table with its numbers for a CSV file."""
-
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
-        super().__init__(title, None, 60, parent)
-        self.picture = self.table
-        self.table_button.hide()
-        self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.table.verticalHeader().setDefaultSectionSize(28)
-        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def render_figures(self, shown: DataTable, numbers: DataTable, sentence: str = "", note: str = "") -> None:
-        self.render_texts(sentence, note, numbers, empty=False, shown=shown)
-        self._stack.setCurrentWidget(self.table)
-        fit_columns(self.table)
-        self.holder.setFixedHeight(28 * len(shown.rows) + self.table.horizontalHeader().sizeHint().height() + 16)
-
-    def make_menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for text, icon, handler in (
-            ("Copy as image", "copy", self.copy_image), ("Save as CSV…", "save", self._ask_save),
-        ):  # fmt: skip
-            action = QAction(text, menu)
-            set_icon(action, icon, "muted")
-            action.triggered.connect(lambda *_, h=handler: h())
-            menu.addAction(action)
-        return menu
-
-    def _ask_save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the table", f"{self.title}.csv", "CSV (*.csv)")
-        if name:
-            self.save(Path(name).with_suffix(".csv"))
-
-
 class StudyList(QTableView):
     """One row a study. Emits what is chosen."""
 
@@ -672,7 +633,8 @@ class StudyView(QWidget):
         self.by_seed = QCheckBox("Every seed")
         self.tools = row(self.measure, SPACE_2, self.basis, None, self.by_seed, spacing=SPACE_3)
         self.chart = ChartCard("By variant", height=240)
-        self.table, self.differences = TableCard("Share right, 95% interval"), TableCard("Paired differences in points")
+        self.table = TableCard("Share right, 95% interval", None)
+        self.differences = TableCard("Paired differences in points", None)
         self.cards = (self.chart, self.table, self.differences)
         self.figures = QWidget()
         column(
@@ -760,11 +722,12 @@ class StudyView(QWidget):
         self.chart.render_texts(said, note, chart.long_table(), empty=empty, shown=chart.wide_table())
         figures = seeds_table(results, basis) if self.by_seed.isChecked() else main_table(results, basis)
         self.table.heading.setText(f"Share right with its 95% interval, at equal {basis}")
-        self.table.render_figures(figures, all_figures(results))
+        self.table.render_table("", "", all_figures(results), figures)
         differences = differences_table(results, basis)
         self.differences.heading.setText(f"Paired differences in points, at equal {basis}")
         note = "Paired by problem and seed. Shown: of several seeds, and the interval excludes zero."
-        self.differences.render_figures(differences, differences, note=note)
+        none = "" if differences.rows else "There is no difference to show."
+        self.differences.render_table(none, note, differences, differences)
 
     def draw_next(self) -> bool:
         """Draw one card that needs it; whether one was."""
