@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,7 +29,7 @@ from training.evaluation.plan import SpendLimits
 from training.prompt_files import AUTO, find_profile, successor
 from training.runs.paths import RunPaths, default_runs_root
 from training.runs.processes import StopEscalation, StopTimes, running_process
-from training.runs.status import ProcessState
+from training.runs.status import State
 
 OUT = Console()
 ERR = Console(stderr=True)
@@ -190,8 +189,6 @@ def confirm_cost(costs: Sequence[CostEstimate], options: argparse.Namespace) -> 
 
 POLL_S = 0.25
 LINE_EVERY_S = 5.0  # without a terminal a line is printed this often
-
-State = TypeVar("State", bound=ProcessState)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from seirenes_app.services import estimate
 from seirenes_app.services.evaluations import (
@@ -75,7 +75,7 @@ from training.runs.processes import (
     start_trainer,
     watch_run,
 )
-from training.runs.status import ProcessState, RunState, RunStatus, reduce_process, resolve_status
+from training.runs.status import ProcessState, RunState, RunStatus, State, reduce_process, resolve_status
 
 POLL_S = 0.5
 REPORT_S = 3.0
@@ -389,9 +389,6 @@ def adversary_target(run: RunPaths, name: str) -> Target:
 
 
 # ---------------------------------------------------------------------- the process
-
-
-State = TypeVar("State", bound=ProcessState)
 
 
 class _PartFailed(Exception):
