@@ -480,20 +480,27 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     What is not there stays as it is: it may be a hub id, a run, an endpoint, or on another machine.
     """
     named = named_paths(config)
-    changed = {key: absolute for key, name in named.items() if (absolute := _absolute(name)) != name}
+    changed = {key: found for key, name in named.items() if (found := _absolute(name, Path())) != name}
     return _changed(config, changed, "the configuration") if changed else config
 
 
-def absolute_setting(setting: str, folder: Path = Path()) -> str:
-    """A text KEY=VALUE, with the value as `with_absolute_paths` makes it, but relative to `folder`."""
-    key, _, value = setting.partition("=")
-    option = _OPTIONS.get(key.strip())
-    if option is None or not _may_be_path(option, value.strip()):
-        return setting
-    return f"{key}={_absolute(value.strip(), folder)}"
+def absolute_setting(setting: str, folder: Path) -> str:
+    """A text KEY=VALUE, with a path relative to `folder`, else to the working directory, made absolute."""
+    key, equals, value = setting.partition("=")
+    return f"{key}{equals}{_resolve(key.strip(), value.strip(), folder, Path())}"
 
 
-def _absolute(name: str, folder: Path = Path()) -> str:
+def _resolve(key: str, value: Any, *folders: Path) -> Any:
+    """The value of an option: a path that is there, relative to the first of `folders` that has it, is absolute."""
+    option = _OPTIONS.get(key)
+    if option is None or not isinstance(value, str) or not _may_be_path(option, value):
+        return value
+    for folder in folders:
+        value = _absolute(value, folder)
+    return value
+
+
+def _absolute(name: str, folder: Path) -> str:
     path = folder / expanded(name)
     run, at, step = name.rpartition("@")
     if at and step.isdigit() and not os.path.lexists(path):
@@ -759,9 +766,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     changed = parse_overrides(overrides)
     if path.suffix != ".json":
         # A run directory's JSON has absolute paths, or, from an earlier version, ones of an unknown working directory.
-        for key, value in values.items():
-            if key in _OPTIONS and isinstance(value, str) and _may_be_path(_OPTIONS[key], value):
-                values[key] = _absolute(value, path.parent)
+        values = {key: _resolve(key, value, path.parent) for key, value in values.items()}
     config = _build({**values, **changed}, str(path))
     return config if PROMPTS in changed else replace(config, profile=profile)
 

@@ -267,8 +267,7 @@ def read_definition(
 
 
 def _absolute(settings: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """With the paths of files beside the definition, else in the working directory, made absolute."""
-    return tuple(absolute_setting(absolute_setting(text, folder)) for text in settings)
+    return tuple(absolute_setting(text, folder) for text in settings)
 
 
 def _read_table(path: Path) -> _StudyTable:
