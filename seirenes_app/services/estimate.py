@@ -113,8 +113,13 @@ class TimeEstimate:
     basis: str
 
     @property
+    def figure(self) -> str:
+        """For a table or a line of figures."""
+        return "not estimated" if self.seconds is None else duration(self.seconds)
+
+    @property
     def text(self) -> str:
-        return "not estimated" if self.seconds is None else f"about {duration(self.seconds)}"
+        return self.figure if self.seconds is None else f"about {self.figure}"
 
     @property
     def basis_text(self) -> str:

@@ -205,9 +205,7 @@ class QueueCard(Card):
 
     def _render_entry(self, item: QListWidgetItem, number: int, entry: QueueEntry, outlook: Outlook | None) -> None:
         needs = outlook.needs if outlook is not None else None
-        figures = (
-            [needs.time.text.removeprefix("about "), megabytes(needs.memory.megabytes)] if needs is not None else []
-        )
+        figures = [needs.time.figure, megabytes(needs.memory.megabytes)] if needs is not None else []
         what = []
         if entry.config is not None:
             what = [f"{entry.config.steps} steps", MODE_LABELS.get(entry.config.mode, str(entry.config.mode))]
