@@ -36,9 +36,10 @@ from seirenes_app.services.study.execution import (
     StudyState,
     StudyWatch,
     add_seeds,
-    expected_seconds,
+    expected_times,
     read_summary,
     start_study,
+    sum_seconds,
 )
 from seirenes_app.services.study.results import (
     MAIN,
@@ -259,12 +260,13 @@ def _progress_line(state: StudyState, parts: dict[str, Part]) -> ProgressLine:
 
 def _print_plan(paths: StudyDir, found: StudyDefinition, as_json: bool) -> int:
     """Every part with its expected time, and what is done already."""
-    seconds, state = expected_seconds(found, RunRepository()), StudyWatch(paths).poll()
+    expected, state = expected_times(found, RunRepository()), StudyWatch(paths).poll()
     parts = parts_of(found)
-    left = sum(seconds[p.id] for p in parts if state.of(p.id).status is not PartStatus.FINISHED)
+    seconds = {id_: None if e.seconds is None else round(e.seconds, 1) for id_, e in expected.items()}
+    left = sum_seconds(expected[p.id] for p in parts if state.of(p.id).status is not PartStatus.FINISHED)
     if as_json:
         print(json.dumps({"study": paths.run_id, "seconds_left": left, "parts": [
-            {"part": p.id, "kind": p.kind, "seconds": round(seconds[p.id], 1), "status": state.of(p.id).status}
+            {"part": p.id, "kind": p.kind, "seconds": seconds[p.id], "status": state.of(p.id).status}
             for p in parts]}))  # fmt: skip
         return 0
     say(f"{paths.run_id}: {_describe(found)}")
@@ -274,7 +276,10 @@ def _print_plan(paths: StudyDir, found: StudyDefinition, as_json: bool) -> int:
     for part in parts:
         table.add_row(part.title, str(state.of(part.id).status), duration(seconds[part.id]))
     print_table(table)
-    say(f"About {duration(left)} ({left / 3600:.1f} hours) are left, one process at a time.")
+    if left is None:
+        say("How long it takes depends on the server, which has not been used yet.")
+    else:
+        say(f"About {duration(left)} ({left / 3600:.1f} hours) are left, one process at a time.")
     return 0
 
 

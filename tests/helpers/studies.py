@@ -23,6 +23,7 @@ rollouts = 400
 problems = 12
 set = ["rollout.questions=4", "data.pool=16"]
 """
+SERVED = DEFINITION.replace("set = [", 'set = ["engine.backend=tinker", "engine.url=http://127.0.0.1:1", ')
 SKILL = {"seirenes": 0.95, "static": 0.45, "random": 0.4, START: 0.3}
 
 

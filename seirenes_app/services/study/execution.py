@@ -14,12 +14,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seirenes_app.services import estimate
 from seirenes_app.services.evaluations import (
@@ -240,29 +240,46 @@ def add_seeds(paths: StudyDir, seeds: Sequence[int]) -> StudyDefinition:
 # ---------------------------------------------------------------------- what it will take
 
 
-def expected_seconds(study: StudyDefinition, library: RunRepository) -> dict[str, float]:
-    """Seconds of every part, estimated as those of a single run or evaluation are. Reads the models' small files."""
+class Expected(NamedTuple):
+    """How long a part takes."""
+
+    seconds: float | None
+    """None where it is trained on a server that has not been used yet: nothing is known of it."""
+    weight: float
+    """The same, or what it would take on this machine: how long it is beside the other parts."""
+
+
+def expected_times(study: StudyDefinition, library: RunRepository) -> dict[str, Expected]:
+    """Of every part, estimated as a single run or evaluation is. Reads the models' small files."""
     past, workspace = library.list_runs(), library.shared_file
     base = base_config(study)
-    of_config: dict[str, float] = {}
+    of_config: dict[str, Expected] = {}
 
-    def seconds(key: str, config: RunConfig) -> float:
+    def training(key: str, config: RunConfig) -> Expected:
         if key not in of_config:
             known = find_needs(config, past, workspace).time.seconds
-            # Of a server nothing is known: as if it were here, which says how long the parts are beside each other.
-            of_config[key] = known or find_needs(replace(config, engine=EngineConfig()), past).time.seconds or 0.0
+            here = known or find_needs(replace(config, engine=EngineConfig()), past).time.seconds or 0.0
+            of_config[key] = Expected(known, here)
         return of_config[key]
 
-    found: dict[str, float] = {}
+    found: dict[str, Expected] = {}
     for part in parts_of(study):
         if part.kind is PartKind.RUN:
-            found[part.id] = seconds(part.variant, run_config(study, part.variant, part.seed))
+            found[part.id] = training(part.variant, run_config(study, part.variant, part.seed))
         elif part.kind is PartKind.RESPONSE:
-            found[part.id] = seconds(part.kind, response_config(study, base.model.path, base, part.seed))
+            found[part.id] = training(part.kind, response_config(study, base.model.path, base, part.seed))
         else:
             rows = study.problems * HINT_TYPES if part.kind is PartKind.EXPLOIT else _measures_rows(study)
-            found[part.id] = estimate.START_S + rows * _row_seconds(base)
+            seconds = estimate.START_S + rows * _row_seconds(base)
+            found[part.id] = Expected(seconds, seconds)
     return found
+
+
+def sum_seconds(parts: Iterable[Expected]) -> float | None:
+    """Of all parts together; None where one is not known."""
+    found = [part.seconds for part in parts]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def _measures_rows(study: StudyDefinition) -> int:
@@ -403,7 +420,7 @@ class StudyProcess:
         self.study = read_study(paths)
         self.parts = parts_of(self.study)
         self.states: dict[str, PartState] = dict(StudyWatch(paths).poll().parts)
-        self.expected = expected_seconds(self.study, library)
+        self.expected = expected_times(self.study, library)
         self._reported = 0.0
 
     def run(self) -> str:
@@ -585,33 +602,37 @@ class StudyProcess:
         if time.monotonic() - self._reported < REPORT_S:
             return
         self._reported = time.monotonic()
-        left = self._seconds_left(part, share, state.active_s)
+        left, known = self._seconds_left(part, share, state.active_s)
         whole = sum(s.seconds for s in self.states.values()) + state.active_s + left
         self.log.write(
             EventKind.STAGE, stage=part.kind, part=part.id, part_share=round(share, 4),
-            share=round(1 - left / whole, 4) if whole else 0.0, eta_s=round(left, 1),
+            share=round(1 - left / whole, 4) if whole else 0.0, eta_s=round(left, 1) if known else None,
         )  # fmt: skip
 
-    def _seconds_left(self, current: Part, share: float, active_s: float) -> float:
-        """What is left, by what finished parts took beside what was expected of them."""
+    def _seconds_left(self, current: Part, share: float, active_s: float) -> tuple[float, bool]:
+        """What is left, by what finished parts took beside what was expected of them; and whether that is an estimate
+        of seconds, rather than of how long the parts are beside each other."""
         ratios: dict[PartKind, list[float]] = {}
         for part in self.parts:
             state = self.states.get(part.id, PartState())
-            if state.status is PartStatus.FINISHED and state.seconds and self.expected[part.id]:
-                ratios.setdefault(part.kind, []).append(state.seconds / self.expected[part.id])
+            if state.status is PartStatus.FINISHED and state.seconds and self.expected[part.id].weight:
+                ratios.setdefault(part.kind, []).append(state.seconds / self.expected[part.id].weight)
         if share > 0.05:
-            ratios.setdefault(current.kind, []).append(active_s / share / self.expected[current.id])
+            ratios.setdefault(current.kind, []).append(active_s / share / self.expected[current.id].weight)
         every = [r for found in ratios.values() for r in found]
         usual = sum(every) / len(every) if every else 1.0
+        following = self.parts[self.parts.index(current) :]
+        measured = PartKind.RUN in ratios or PartKind.RESPONSE in ratios
+        known = measured or sum_seconds(self.expected[part.id] for part in following) is not None
         left = 0.0
-        for part in self.parts[self.parts.index(current) :]:
+        for part in following:
             of_kind = ratios.get(part.kind)
-            seconds = self.expected[part.id] * (sum(of_kind) / len(of_kind) if of_kind else usual)
+            seconds = self.expected[part.id].weight * (sum(of_kind) / len(of_kind) if of_kind else usual)
             if part == current:
                 left += seconds * (1 - share)
             elif self._status(part.id) is not PartStatus.FINISHED:
                 left += seconds
-        return left
+        return left, known
 
 
 def run_study(root: Path, commands_from: int | None, stop_signal: StopSignal | None = None) -> str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from helpers.studies import DEFINITION, define, measured_study
+from helpers.studies import DEFINITION, SERVED, define, measured_study
 
 from seirenes_app.cli.main import main
 from seirenes_app.services.study.definition import BestResponse, list_studies
@@ -36,6 +36,17 @@ def test_a_new_study_is_listed_and_its_plan_says_how_long_it_takes(folder, capsy
     assert "my is not running" in call(capsys, "stop", "my").out
     (paths,) = list_studies(folder / "studies")
     assert json.loads(paths.config.read_text())["base"]["update"]["kl"] == 0.01
+
+
+def test_a_plan_shows_no_time_of_a_server_that_has_not_been_used(folder, capsys):
+    write_whole(folder / "my.toml", SERVED)
+    call(capsys, "new", folder / "my.toml")
+    plan = call(capsys, "run", "my", "--dry-run").out
+    assert "depends on the server" in plan
+    assert "hours" not in plan
+    found = json.loads(call(capsys, "run", "my", "--dry-run", "--json").out)
+    assert found["seconds_left"] is None
+    assert {p["kind"] for p in found["parts"] if p["seconds"] is None} == {"run"}
 
 
 def test_a_measured_study_is_shown_as_tables_words_json_and_csv(folder, capsys):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.studies import DEFINITION, SKILL, define, measured_study
+from helpers.studies import DEFINITION, SERVED, SKILL, define, measured_study
 
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
@@ -27,11 +27,12 @@ from seirenes_app.services.study.definition import (
 from seirenes_app.services.study.execution import (
     PartState,
     PartStatus,
+    StudyProcess,
     StudyRepository,
     StudyState,
     StudyWatch,
     add_seeds,
-    expected_seconds,
+    expected_times,
     measures_plan,
     played_seconds,
     read_summary,
@@ -39,6 +40,7 @@ from seirenes_app.services.study.execution import (
     run_folder,
     run_study,
     step_within,
+    sum_seconds,
 )
 from seirenes_app.services.study.results import (
     Basis,
@@ -60,6 +62,7 @@ from training.core.types import Role
 from training.engine.models import bundled_starter
 from training.errors import UserError
 from training.runs.config import Mode, trained_roles, with_overrides
+from training.runs.control import ProcessControl
 from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.lock import RunLock
 from training.runs.paths import new_run
@@ -193,9 +196,36 @@ def test_the_best_response_trains_a_new_adversary_alone(tmp_path):
 
 def test_the_time_of_every_part_is_estimated(tmp_path):
     study = define(tmp_path)
-    seconds = expected_seconds(study, RunRepository(tmp_path / "runs"))
-    assert set(seconds) == {p.id for p in parts_of(study)}
-    assert all(s > 0 for s in seconds.values())
+    expected = expected_times(study, RunRepository(tmp_path / "runs"))
+    assert set(expected) == {p.id for p in parts_of(study)}
+    assert all(e.seconds > 0 for e in expected.values())
+    assert sum_seconds(expected.values()) == sum(e.seconds for e in expected.values())
+
+
+def test_of_a_server_no_time_is_guessed_and_the_parts_are_still_weighed(tmp_path):
+    library = RunRepository(tmp_path / "runs")
+    here, there = (expected_times(study, library) for study in (define(tmp_path), define(tmp_path, SERVED)))
+    assert there["run/static/0"].seconds is None
+    assert there["run/static/0"].weight == here["run/static/0"].seconds
+    assert there["measures"].seconds == there["measures"].weight > 0
+    assert sum_seconds(there.values()) is None
+
+
+def test_a_study_on_a_server_says_what_is_left_once_a_part_has_been_trained_there(tmp_path):
+    paths = new_study(define(tmp_path, SERVED), tmp_path / "studies")
+    events = EventTail(paths.events)
+    with closing(EventLog(paths.events)) as log:
+        process = StudyProcess(
+            paths, log, ProcessControl(paths.commands, log, None, None), RunRepository(tmp_path / "runs")
+        )
+        first = process.parts[0]
+        process._report(first, 0.01, RunState(active_s=5.0))
+        process._reported = 0.0
+        process._report(first, 0.5, RunState(active_s=100.0))
+    early, later = (e.data for e in events.poll() if e.kind == EventKind.STAGE)
+    assert early["eta_s"] is None
+    assert early["share"] >= 0
+    assert later["eta_s"] > 100
 
 
 # ---------------------------------------------------------------------- state
@@ -321,8 +351,8 @@ def test_without_a_best_response_exploitability_is_said_not_to_be_measured(tmp_p
 
 def test_a_study_can_leave_out_the_pool(tmp_path):
     study = define(tmp_path, "pool = false\n" + DEFINITION)
-    whole, without = (expected_seconds(s, RunRepository(tmp_path)) for s in (define(tmp_path), study))
-    assert without["measures"] < whole["measures"] / 2
+    whole, without = (expected_times(s, RunRepository(tmp_path)) for s in (define(tmp_path), study))
+    assert without["measures"].seconds < whole["measures"].seconds / 2
     assert without["run/static/0"] == whole["run/static/0"]
     found = read_results(measured_study(tmp_path, study, exploits=False))
     assert Measure.POOL not in found.measures()

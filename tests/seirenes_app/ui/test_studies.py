@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from helpers.robustness_bench import Robustness
-from helpers.studies import define, measured_study
+from helpers.studies import SERVED, define, measured_study
 from PySide6.QtWidgets import QAbstractButton, QApplication
 
-from seirenes_app.services.study.definition import BestResponse, list_studies, new_study, read_study
+from seirenes_app.services.study.definition import BestResponse, list_studies, new_study, read_definition, read_study
 from seirenes_app.services.study.results import Basis, Measure
 from seirenes_app.ui.pages.robustness.page import View
 from seirenes_app.ui.theme import apply_theme
@@ -83,6 +83,25 @@ def test_studies_are_there_without_a_run_and_the_first_one_can_be_made(bench):
     bench.wait(lambda: view.start.isVisible())
     assert view.start.text() == "Start"
     assert view.badge.accessibleName() == "Not started"
+
+
+def test_no_time_is_shown_of_a_server_that_has_not_been_used(bench, tmp_path):
+    view, path = show_studies(bench), tmp_path / "served.toml"
+    path.write_text(SERVED)
+    view.newRequested.emit()
+    dialog = bench.page.dialogs.open_dialog
+    dialog.definition.insertItem(0, "served", path)
+    dialog.definition.setCurrentIndex(0)
+    bench.wait(lambda: "depends on the server" in dialog.estimate.text())
+    assert dialog.go.isEnabled()
+    if SHOTS:
+        dialog.grab().save(str(Path(SHOTS) / "served.png"))
+    new_study(read_definition(path), tmp_path / "studies")
+    bench.page.studies.refresh()
+    bench.wait(lambda: bool(bench.page.studies.summaries))
+    view.seedsRequested.emit(bench.page.studies.summaries[0])
+    seeds = bench.page.dialogs.open_dialog
+    bench.wait(lambda: "depends on the server" in seeds.said.text())
 
 
 def test_a_finished_study_shows_its_words_its_chart_and_its_tables(bench, tmp_path):

@@ -41,8 +41,9 @@ from seirenes_app.services.study.execution import (
     StudyRepository,
     StudySummary,
     add_seeds,
-    expected_seconds,
+    expected_times,
     start_study,
+    sum_seconds,
 )
 from seirenes_app.services.study.results import (
     TEXTS,
@@ -233,7 +234,7 @@ FROM_FILE = "From a file…"
 @dataclass(frozen=True)
 class _Checked:
     study: StudyDefinition
-    seconds: float
+    seconds: float | None
 
 
 class NewStudyDialog(PageDialog):
@@ -362,7 +363,7 @@ class NewStudyDialog(PageDialog):
 
         def work() -> _Checked:
             study = read_definition(path, name=name, changes=changes)
-            return _Checked(study, sum(expected_seconds(study, library).values()))
+            return _Checked(study, sum_seconds(expected_times(study, library).values()))
 
         self._tasks.run(work, self._show_checked, self._show_error, key="study")
 
@@ -370,7 +371,9 @@ class NewStudyDialog(PageDialog):
         self._checked = found
         self._enable(True)
         study = found.study
-        self.estimate.setText(f"About {duration(found.seconds)}")
+        self.estimate.setText(
+            "Not estimated: it depends on the server" if found.seconds is None else f"About {duration(found.seconds)}"
+        )
         names = ", ".join(v.name for v in study.variants)
         self.error.setText(
             f"{count_of(len(parts_of(study)), 'part')}: {names}, each with {count_of(len(study.seeds), 'seed')}."
@@ -442,21 +445,22 @@ class AddSeedsDialog(PageDialog):
         if study is None or state is None:
             return
 
-        def work() -> tuple[tuple[int, ...], int, float]:
+        def work() -> tuple[tuple[int, ...], int, float | None]:
             seeds = read_seeds(text)
             larger = with_seeds(study, seeds, begun=True)
-            expected = expected_seconds(larger, library)
+            expected = expected_times(larger, library)
             left = [
                 p for p in parts_of(larger)
                 if p.kind is PartKind.MEASURES or state.of(p.id).status is not PartStatus.FINISHED
             ]  # fmt: skip
-            return seeds, len(left), sum(expected[p.id] for p in left)
+            return seeds, len(left), sum_seconds(expected[p.id] for p in left)
 
         self._tasks.run(work, self._show_checked, self._show_error, key="seeds")
 
-    def _show_checked(self, found: tuple[tuple[int, ...], int, float]) -> None:
+    def _show_checked(self, found: tuple[tuple[int, ...], int, float | None]) -> None:
         self._seeds, parts, seconds = found
-        self.said.setText(f"{count_of(parts, 'part')} to do then, about {duration(seconds)}.")
+        time = "for a time that depends on the server" if seconds is None else f"about {duration(seconds)}"
+        self.said.setText(f"{count_of(parts, 'part')} to do then, {time}.")
         set_tone(self.said, "")
         self._enable(True)
 
