@@ -82,13 +82,19 @@ def scroll_area(inside: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(inside)
+    put_in_area(area, inside)
     return area
 
 
-class TallAsNeeded(QWidget):
-    """What a scroll area holds: no higher than its layout needs at its width. Qt alone adds up what its wrapped texts
-    would need at a narrow one, and the user scrolls into emptiness."""
+def put_in_area(area: QScrollArea, inside: QWidget) -> None:
+    """Let a widget scroll in an area that resizes it, no higher than it needs at its width."""
+    holder = _TallAsNeeded()
+    column(inside, parent=holder)
+    area.setWidget(holder)
+
+
+class _TallAsNeeded(QWidget):
+    """Qt alone adds up what the wrapped texts would need at a narrow width, and the user scrolls into emptiness."""
 
     def minimumSizeHint(self) -> QSize:
         size, layout = super().minimumSizeHint(), self.layout()

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QPushButton, QScrollArea, QWidget
 
 from seirenes_app.ui.theme import SPACE_4, SPACE_6, SPACE_8
-from seirenes_app.ui.widgets.boxes import column, row
+from seirenes_app.ui.widgets.boxes import column, put_in_area, row
 from seirenes_app.ui.widgets.labels import IconLabel, make_label
 
 
@@ -50,7 +50,7 @@ class Column(QScrollArea):
         self.body = column(spacing=SPACE_6, margins=(40, 32, 40, 40), parent=inside)
         holder = QWidget()
         row(None, (inside, 1000), None, spacing=0, parent=holder)
-        self.setWidget(holder)
+        put_in_area(self, holder)
 
 
 TEXT_WIDTH = 480

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QLineEdit, QPushButton,
 
 from seirenes_app.ui.actions import ActionSpec
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
-from seirenes_app.ui.widgets.boxes import FlowLayout, TallAsNeeded, column, scroll_area
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, scroll_area
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.labels import IconLine
 from seirenes_app.ui.widgets.picker_dialog import PickerDialog
@@ -206,7 +206,7 @@ def test_the_status_line_of_a_run_that_is_stuck_says_what_it_waits_for(qtbot, tm
 
 
 def test_a_scroll_area_ends_where_its_wrapped_texts_end(qtbot):
-    holder = TallAsNeeded()
+    holder = QWidget()
     lines = [IconLine() for _ in range(8)]
     column(*lines, None, parent=holder)
     for line in lines:

@@ -34,7 +34,7 @@ from seirenes_app.ui.models.rollouts_model import OUTCOME_STYLES
 from seirenes_app.ui.pages.redteam.captions import writer_name
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4, Theme, current_theme, sized_font
-from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row, scroll_area
+from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, put_in_area, row, scroll_area
 from seirenes_app.ui.widgets.buttons import action_button, follow_action, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, make_rule
 from seirenes_app.ui.widgets.interval_bars import IntervalBars, Rate
@@ -248,7 +248,7 @@ class WeaknessDetails(QWidget):
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # Always there: a bar that comes and goes has everything laid out twice.
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-        self.area.setWidget(inside)
+        put_in_area(self.area, inside)
         column(self.area, parent=self)
 
     def themed(self) -> None:

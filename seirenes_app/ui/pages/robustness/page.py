@@ -70,7 +70,7 @@ from seirenes_app.ui.pages.robustness.transfer_view import TransferView
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
 from seirenes_app.ui.widgets.banner import Banner, BannerAction, BannerKind
-from seirenes_app.ui.widgets.boxes import TallAsNeeded, column, ignore_wheel, row, scroll_area
+from seirenes_app.ui.widgets.boxes import column, ignore_wheel, row, scroll_area
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, EmptyStateHolder
 from seirenes_app.ui.widgets.dialogs import DialogHolder
@@ -176,7 +176,7 @@ class ViewStack(QWidget):
         self._stack = QStackedLayout(self)
         self.areas = {}
         for view, widget in views.items():
-            holder = TallAsNeeded()
+            holder = QWidget()
             column(widget, margins=(28, 4, 22, 28), parent=holder)
             self.areas[view] = scroll_area(holder)
             self._stack.addWidget(self.areas[view])

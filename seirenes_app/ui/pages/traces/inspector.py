@@ -15,7 +15,7 @@ from seirenes_app.ui.icons import set_icon
 from seirenes_app.ui.models import rollouts_model as rollouts
 from seirenes_app.ui.theme import SPACE_2, SPACE_3
 from seirenes_app.ui.widgets.badges import Badge
-from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, row
+from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, put_in_area, row
 from seirenes_app.ui.widgets.buttons import make_button, make_icon_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState, centred, make_rule
 from seirenes_app.ui.widgets.labels import ElidedLabel, Facts, make_label
@@ -214,7 +214,7 @@ class Inspector(QWidget):
         self.question, self.solutions = QuestionCard(), Solutions()
         self._halves.addWidget(self.question, 2)
         self._halves.addWidget(self.solutions, 3)
-        self.area.setWidget(inside)
+        put_in_area(self.area, inside)
         column(self._build_head(), self.facts, (self.area, 1), parent=content)
         self._stack.addWidget(centred(empty))
         self._stack.addWidget(content)

@@ -39,7 +39,7 @@ from seirenes_app.ui.pages.train.queue_card import QueueCard
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SMALL_PX, SPACE_1, SPACE_2, SPACE_3, SPACE_4, current_theme, sized_font
 from seirenes_app.ui.widgets.banner import Banner
-from seirenes_app.ui.widgets.boxes import column, fill, make_grid, row
+from seirenes_app.ui.widgets.boxes import column, fill, make_grid, put_in_area, row
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card, Column, make_rule
 from seirenes_app.ui.widgets.config_form import ConfigForm, parse_texts, value_texts
@@ -207,7 +207,7 @@ class LaunchPanel(QScrollArea):
         self.queue = QueueCard(queue, actions)
         inside = QWidget()
         column(self._build_launch(), self.queue, None, spacing=SPACE_3, margins=(0, 32, 24, 32), parent=inside)
-        self.setWidget(inside)
+        put_in_area(self, inside)
 
     def _build_launch(self) -> Card:
         card = Card()
