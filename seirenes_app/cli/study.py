@@ -35,8 +35,8 @@ from seirenes_app.services.study.execution import (
     PartStatus,
     StudyState,
     StudyWatch,
-    add_seeds,
     expected_times,
+    extend_study,
     read_summary,
     start_study,
     sum_seconds,
@@ -81,6 +81,9 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     new.add_argument("--seeds", type=_numbers, metavar="0,1,2")
     new.add_argument("--rollouts", type=int, metavar="N", help="rollouts of every run")
     new.add_argument("--response-rollouts", type=int, metavar="N", help="rollouts of every best response; 0: none")
+    new.add_argument(
+        "--responses", type=int, metavar="N", help="best responses to each Reasoner, with seeds of their own"
+    )
     new.add_argument("--problems", type=int, metavar="N", help="held-out problems that measure all runs")
     new.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="a setting of all runs"
@@ -101,9 +104,10 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show.add_argument("--csv", type=Path, metavar="FILE", help="also write every figure to this file")
     show.add_argument("--json", action="store_true")
 
-    extend = edits.add_parser("extend", help="add seeds to a study; what is done is kept, and nothing is started")
+    extend = edits.add_parser("extend", help="add seeds or best responses to a study; nothing is started")
     extend.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    extend.add_argument("--seeds", type=_numbers, metavar="3,4,5", required=True)
+    extend.add_argument("--seeds", type=_numbers, metavar="3,4,5", default=(), help="further seeds")
+    extend.add_argument("--responses", type=int, metavar="N", help="best responses to each Reasoner from now on")
     extend.add_argument("--json", action="store_true")
 
     listing = edits.add_parser("list", help="the studies (the default)")
@@ -133,7 +137,7 @@ def study(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     wanted = {
         "seeds": options.seeds, "rollouts": options.rollouts, "problems": options.problems,
-        "response_rollouts": options.response_rollouts,
+        "response_rollouts": options.response_rollouts, "responses": options.responses,
     }  # fmt: skip
     found = read_definition(
         find_definition(options.definition), name=options.name, overrides=options.overrides,
@@ -149,9 +153,10 @@ def _new(options: argparse.Namespace) -> int:
 
 def _extend(options: argparse.Namespace) -> int:
     paths = find_study(options.study)
-    found = add_seeds(paths, options.seeds)
+    found = extend_study(paths, options.seeds, options.responses)
     if options.json:
-        print(json.dumps({"study": paths.run_id, "seeds": found.seeds, "parts": len(parts_of(found))}))
+        print(json.dumps({"study": paths.run_id, "seeds": found.seeds, "responses": found.response.repeats,
+                          "parts": len(parts_of(found))}))  # fmt: skip
         return 0
     _print_made(paths, found)
     return 0
@@ -164,10 +169,10 @@ def _print_made(paths: StudyDir, found: StudyDefinition) -> None:
 
 
 def _describe(found: StudyDefinition) -> str:
-    response = (
-        f"a best response of {found.response.rollouts:,} rollouts to each" if found.response.rollouts
-        else "no best response"
-    )  # fmt: skip
+    one, count = f"of {found.response.rollouts:,} rollouts", found.response.repeats
+    response = f"{'a best response' if count == 1 else f'{count} best responses'} {one} to each"
+    if not found.response.rollouts:
+        response = "no best response"
     return (
         f"{count_of(len(found.variants), 'variant')} × {count_of(len(found.seeds), 'seed')}, {found.rollouts:,} "
         f"rollouts each, {response}, {count_of(found.problems, 'held-out problem')}; "
@@ -364,7 +369,7 @@ def result_facts(results: StudyResults) -> dict[str, Any]:
     """Everything of a study's results as JSON values."""
     return {
         "variants": results.variants, "seeds": results.seeds, "problems": results.problems,
-        "rollouts": results.rollouts, "response_rollouts": results.response_rollouts,
+        "rollouts": results.rollouts, "response_rollouts": results.response_rollouts, "responses": results.responses,
         "figures": [
             {"basis": basis, "variant": f.variant, "measure": f.measure, **_mean_facts(f.mean),
              "by_seed": {str(seed): asdict(interval) for seed, interval in f.by_seed}, "unread": asdict(f.unread)}

@@ -74,8 +74,8 @@ def measured_study(tmp_path, study, skill=SKILL, *, seeds=None, exploits=True):
             name = reasoner_name(part.variant, part.seed)
             writer = Target("best response", "/models/response")
             one = EvalPlan(
-                (Target(name, f"/models/{name}"),), (replace(suite, writer=writer.name),), (Condition.HINTED,),
-                writing=Writing(), writers=(writer,),
+                (Target(name, f"/models/{name}"),), (replace(suite, name=suite.name + " again" * (part.number - 1), writer=writer.name),),
+                (Condition.HINTED,), writing=Writing(), writers=(writer,),
             )  # fmt: skip
             record(part.id, fill(tmp_path / "evaluations", one, rule_of(skill)).root)
         if part.kind is PartKind.MEASURES:

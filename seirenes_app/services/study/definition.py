@@ -12,7 +12,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +44,7 @@ STUDY = "study.json"
 START = "start"
 """The name of the model that all runs begin with, where a variant's would be."""
 MOST_STEPS = 1_000_000
+MOST_RESPONSES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,15 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class BestResponse:
-    """How a new Adversary is trained against each frozen Reasoner. `rollouts` 0: not at all."""
+    """How a new Adversary is trained against each frozen Reasoner. `rollouts` 0: not at all.
+
+    What one finds depends on its seed, by several points: with `repeats` there are as many against each Reasoner, and
+    the figure is the mean over them.
+    """
 
     rollouts: int = 0
     settings: tuple[str, ...] = ()
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +113,24 @@ class PartKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One recorded item of a study. `needs` are the ids of parts that must have finished; MEASURES takes what has."""
+    """One recorded item of a study. `needs` are the ids of parts that must have finished; MEASURES takes what has.
+    `number` counts the best responses to one Reasoner, from 1."""
 
     id: str
     kind: PartKind
     variant: str = ""
     seed: int = 0
     needs: tuple[str, ...] = ()
+    number: int = 1
 
     @property
     def title(self) -> str:
         of = f"{self.variant}, seed {self.seed}" if self.variant != START else START
+        again = f" ({self.number})" if self.number > 1 else ""
         return {
             PartKind.RUN: f"training {of}",
-            PartKind.RESPONSE: f"best response to {of}",
-            PartKind.EXPLOIT: f"exploitability of {of}",
+            PartKind.RESPONSE: f"best response to {of}{again}",
+            PartKind.EXPLOIT: f"exploitability of {of}{again}",
             PartKind.MEASURES: "measures of all Reasoners",
         }[self.kind]
 
@@ -134,20 +143,23 @@ def parts_of(study: StudyDefinition) -> tuple[Part, ...]:
         found += runs
         if study.response.rollouts:
             if number == 0:
-                found += _responses(START, seed, ())
+                found += _responses(study, START, seed, ())
             for run in runs:
-                found += _responses(run.variant, seed, (run.id,))
+                found += _responses(study, run.variant, seed, (run.id,))
     return (*found, Part(str(PartKind.MEASURES), PartKind.MEASURES))
 
 
-def _responses(variant: str, seed: int, needs: tuple[str, ...]) -> list[Part]:
-    response = Part(_id(PartKind.RESPONSE, variant, seed), PartKind.RESPONSE, variant, seed, needs)
-    exploit = Part(_id(PartKind.EXPLOIT, variant, seed), PartKind.EXPLOIT, variant, seed, (response.id,))
-    return [response, exploit]
+def _responses(study: StudyDefinition, variant: str, seed: int, needs: tuple[str, ...]) -> Iterator[Part]:
+    for number in range(1, study.response.repeats + 1):
+        response = _id(PartKind.RESPONSE, variant, seed, number)
+        yield Part(response, PartKind.RESPONSE, variant, seed, needs, number)
+        exploit = _id(PartKind.EXPLOIT, variant, seed, number)
+        yield Part(exploit, PartKind.EXPLOIT, variant, seed, (response,), number)
 
 
-def _id(kind: PartKind, variant: str, seed: int) -> str:
-    return f"{kind}/{variant}/{seed}"
+def _id(kind: PartKind, variant: str, seed: int, number: int = 1) -> str:
+    # The first has the name that it has in studies of versions that knew only one.
+    return f"{kind}/{variant}/{seed}" + (f"/{number}" if number > 1 else "")
 
 
 def run_part(variant: str, seed: int) -> str:
@@ -176,17 +188,21 @@ RESPONSE_SETTINGS = (
     "evaluation.every=0", "evaluation.problems=16", "checkpoint.every=0",
 )  # fmt: skip
 """A best response trains the Adversary alone, and is measured by the study, not by itself."""
+RESPONSE_SEEDS = 1_000
+"""Between the seeds of the best responses to one Reasoner."""
 
 
-def response_config(study: StudyDefinition, reasoner: Path | str, trained: RunConfig, seed: int) -> RunConfig:
-    """The configuration of the best response to the Reasoner in the folder `reasoner`, of a run of `trained`: a new
-    Adversary from the model that the study starts with."""
+def response_config(
+    study: StudyDefinition, reasoner: Path | str, trained: RunConfig, seed: int, number: int = 1
+) -> RunConfig:
+    """The configuration of a best response to the Reasoner in the folder `reasoner`, of a run of `trained`: a new
+    Adversary from the model that the study starts with. Those of one Reasoner differ by their seed alone."""
     base = base_config(study)
     start = base.adversary.model or base.model.path
     settings = (*RESPONSE_SETTINGS, f"model.path={reasoner}", f"adversary.model={start}", *study.response.settings)
     config = with_overrides(base, settings, f"the best response of {study.name}")
     config = replace(config, name=f"{study.name} response {seed}", profile=profile_of(trained))
-    return _limited(config, study.response.rollouts, seed)
+    return _limited(config, study.response.rollouts, seed + RESPONSE_SEEDS * (number - 1))
 
 
 def _limited(config: RunConfig, rollouts: int, seed: int) -> RunConfig:
@@ -208,6 +224,7 @@ class _VariantTable(msgspec.Struct, forbid_unknown_fields=True):
 
 class _ResponseTable(msgspec.Struct, forbid_unknown_fields=True):
     rollouts: int = 0
+    repeats: int = 1
     set: list[str] = msgspec.field(default_factory=list)
 
 
@@ -235,11 +252,11 @@ def read_definition(
     """The definition in a TOML file, checked: every configuration that it leads to can be built.
 
     `overrides` are further settings for all runs; `changes` replace keys of the file: seeds, rollouts, problems,
-    response_rollouts. A UserError names the file and what is wrong.
+    response_rollouts, responses (how many to each Reasoner). A UserError names the file and what is wrong.
     """
     table = _read_table(path)
     changed = dict(changes or {})
-    response = changed.pop("response_rollouts", None)
+    rollouts, repeats = changed.pop("response_rollouts", None), changed.pop("responses", None)
     here = path.parent
     settings = (*_absolute(table.set, here), *overrides)
     base = with_overrides(load_config(_config_path(table.config, path)), settings, str(path))
@@ -256,7 +273,9 @@ def read_definition(
         equal_time=table.equal_time,
         pool=table.pool,
         response=BestResponse(
-            table.best_response.rollouts if response is None else response, _absolute(table.best_response.set, here)
+            table.best_response.rollouts if rollouts is None else rollouts,
+            _absolute(table.best_response.set, here),
+            table.best_response.repeats if repeats is None else repeats,
         ),
         description=table.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -305,6 +324,10 @@ def check_definition(study: StudyDefinition, source: str) -> None:
     demand(min(study.seeds) >= 0, "a seed is below 0")
     demand(study.rollouts >= 1, f"rollouts is {study.rollouts}; it must be 1 or more")
     demand(study.response.rollouts >= 0, "the rollouts of the best response are below 0")
+    demand(
+        1 <= study.response.repeats <= MOST_RESPONSES,
+        f"repeats is {study.response.repeats}; it must be 1 to {MOST_RESPONSES}",
+    )
     demand(4 <= study.problems <= 100_000, f"problems is {study.problems}; it must be 4 to 100,000")
     for variant in study.variants:
         run_config(study, variant.name, study.seeds[0])
@@ -361,16 +384,24 @@ def save_study(paths: StudyDir, study: StudyDefinition) -> None:
     write_whole(paths.config, json.dumps({"format": FORMAT, **asdict(study)}, ensure_ascii=False, indent=1) + "\n")
 
 
-def with_seeds(study: StudyDefinition, seeds: Sequence[int], *, begun: bool) -> StudyDefinition:
-    """The study with these seeds as well. A UserError where it has one of them already."""
+def extended(
+    study: StudyDefinition, seeds: Sequence[int] = (), responses: int | None = None, *, begun: bool
+) -> StudyDefinition:
+    """The study with these seeds as well, and with so many best responses to each Reasoner. A UserError where it has a
+    seed already, where there would be fewer best responses, and where nothing is added."""
     there = [str(seed) for seed in seeds if seed in study.seeds]
     if there:
         known = ", ".join(map(str, study.seeds))
         raise UserError(f"The study {study.name} has seed {', '.join(there)} already; it has {known}. Name other ones.")
-    if not seeds:
-        raise UserError("Name at least one seed to add.")
+    response, before = study.response, study.response.repeats
+    if responses is not None and (responses < before or not response.rollouts):
+        has = f"{before} to each Reasoner, which can only become more" if response.rollouts else "none"
+        raise UserError(f"The study {study.name} cannot have {responses} best responses: it has {has}.")
+    if not seeds and responses in (None, before):
+        raise UserError("Nothing is added. Name at least one further seed, or more best responses to each Reasoner.")
     added = (*study.added, *seeds) if begun else study.added
-    larger = replace(study, seeds=(*study.seeds, *seeds), added=added)
+    response = replace(response, repeats=responses or before)
+    larger = replace(study, seeds=(*study.seeds, *seeds), added=added, response=response)
     check_definition(larger, f"the study {study.name}")
     return larger
 

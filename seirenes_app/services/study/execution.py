@@ -45,6 +45,7 @@ from seirenes_app.services.study.definition import (
     StudyDefinition,
     StudyDir,
     base_config,
+    extended,
     list_studies,
     parts_of,
     read_study,
@@ -53,7 +54,6 @@ from seirenes_app.services.study.definition import (
     run_part,
     save_study,
     studies_root,
-    with_seeds,
 )
 from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Condition
@@ -218,18 +218,23 @@ def start_study(paths: StudyDir) -> int:
     return start_process(paths, [MODULE])
 
 
-def add_seeds(paths: StudyDir, seeds: Sequence[int]) -> StudyDefinition:
-    """Add seeds to a study that does not run; returns what it is now. What is done is kept, but for the measures of all
-    Reasoners, which are made again. A UserError for a study that runs, and for seeds that it has."""
+def extend_study(paths: StudyDir, seeds: Sequence[int] = (), responses: int | None = None) -> StudyDefinition:
+    """Add seeds, or best responses to each Reasoner, to a study that does not run; returns what it is now. What is done
+    is kept, but for the measures of all Reasoners, which further seeds make again. A UserError for a study that runs,
+    and for what cannot be added."""
     held = RunLock(paths.lock)
     held.acquire()
     try:
         begun = StudyWatch(paths).poll().last_t > 0
-        larger = with_seeds(read_study(paths), seeds, begun=begun)
+        larger = extended(read_study(paths), seeds, responses, begun=begun)
         save_study(paths, larger)
         if begun:
             # However it had ended, something is left to do now.
-            message = f"{count_of(len(seeds), 'seed')} added: {', '.join(map(str, seeds))}. Resume it any time."
+            what = (
+                f"{count_of(len(seeds), 'seed')} added: {', '.join(map(str, seeds))}" if seeds else "",
+                f"{count_of(larger.response.repeats, 'best response')} to each Reasoner" if responses else "",
+            )
+            message = f"{'; '.join(filter(None, what))}. Resume it any time."
             with closing(EventLog(paths.events)) as log:
                 log.write(EventKind.DONE, outcome="stopped", message=message, error=None)
     finally:
@@ -304,7 +309,8 @@ def _row_seconds(config: RunConfig) -> float:
 def run_folder(paths: StudyDir, library: RunRepository, part: Part) -> RunPaths:
     """The folder of a part's run, decided by study and part, whether or not it is there."""
     names = [paths.run_id, *([str(part.kind)] if part.kind is PartKind.RESPONSE else []), part.variant, str(part.seed)]
-    return RunPaths(library.runs_root / "-".join(names).replace(" ", "-"))
+    again = [str(part.number)] if part.number > 1 else []
+    return RunPaths(library.runs_root / "-".join((*names, *again)).replace(" ", "-"))
 
 
 def last_step(run: RunPaths) -> int:
@@ -467,7 +473,7 @@ class StudyProcess:
             if part.kind is PartKind.RUN:
                 self._train(part, run_config(self.study, part.variant, part.seed))
             elif part.kind is PartKind.RESPONSE:
-                self._train(part, response_config(self.study, *self._reasoner(part), part.seed))
+                self._train(part, response_config(self.study, *self._reasoner(part), part.seed, part.number))
             elif part.kind is PartKind.EXPLOIT:
                 self._evaluate(part, self._exploit_plan(part))
             else:
@@ -519,8 +525,8 @@ class StudyProcess:
         else:
             run = self._run_of(part.variant, part.seed)
             reasoner = reasoner_target(run, part.variant, part.seed, last_step(run))
-        (response,) = part.needs
-        adversary = adversary_target(RunPaths(Path(self.states[response].folder)), f"best response to {reasoner.name}")
+        (response,) = (p for p in self.parts if p.id in part.needs)
+        adversary = adversary_target(RunPaths(Path(self.states[response.id].folder)), response.title)
         return exploit_plan(self.study, reasoner, adversary, f"{self.paths.run_id}: {part.title}")
 
     def _measures_plan(self) -> EvalPlan:

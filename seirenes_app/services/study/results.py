@@ -89,8 +89,8 @@ class MeasureText:
 TEXTS: Mapping[Measure, MeasureText] = {
     Measure.EXPLOITABILITY: MeasureText(
         "Under best response",
-        "Share right under the hints of a new Adversary that was trained against this frozen Reasoner. The primary "
-        "measure: the higher, the less can be exploited.",
+        "Share right under the hints of a new Adversary that was trained against this frozen Reasoner; of several the "
+        "mean. The primary measure: the higher, the less can be exploited.",
     ),
     Measure.POOL: MeasureText("Under the pool", "Share right under the hints of the last Adversaries of all runs."),
     Measure.CLEAN: MeasureText("Clean", "Share right without a hint."),
@@ -230,6 +230,8 @@ class StudyResults:
     problems: int
     rollouts: int
     response_rollouts: int
+    responses: int
+    """Best responses to each Reasoner."""
     pool: bool
     """Whether the study measures under the hints of all runs' last Adversaries."""
     added: tuple[int, ...]
@@ -270,6 +272,10 @@ _Key = tuple[str, int, Basis]
 """Variant, seed, basis."""
 
 
+def _mean_unread(each: Sequence[UnreadShares]) -> UnreadShares:
+    return UnreadShares(*(sum(getattr(u, f.name) for u in each) / len(each) for f in fields(UnreadShares)))
+
+
 class _Collector:
     """Values of all Reasoners on the same problems, numbered as they are met."""
 
@@ -277,6 +283,7 @@ class _Collector:
         self.study = study
         self.places: dict[str, int] = {}
         self.found: dict[_Key, dict[Measure, _Values]] = {}
+        self.repeats: dict[tuple[_Key, Measure], list[_Values]] = {}
         self.writing: dict[str, float] = {}
         self.early = False
         """Whether any Reasoner was measured at an earlier checkpoint, for a comparison at equal time."""
@@ -293,6 +300,16 @@ class _Collector:
             values = right_rates(cells) if values_P is None else values_P
             self.add(key, measure, values, cells.problems, cells.unread_shares)
 
+    def add_repeat(self, key: _Key, measure: Measure, cells: OutcomeArrays) -> None:
+        """As `add_cells`, for a measure that is the mean over several evaluations of one Reasoner."""
+        self.add_cells(key, measure, cells)
+        if (found := self.found.get(key, {}).get(measure)) is None:
+            return
+        each = self.repeats.setdefault((key, measure), [])
+        each.append(found)
+        values_RP = np.stack([v.values_P[: self.study.problems] for v in each])
+        self.found[key][measure] = _Values(values_RP.mean(axis=0), _mean_unread([v.unread for v in each]))
+
     def stacked(self, variant: str, measure: Measure, basis: Basis, seeds: Sequence[int]) -> Floats:
         """`[S, P]` of these seeds, which have the measure."""
         return np.stack([self._of(variant, seed, basis)[measure].values_P[: self.study.problems] for seed in seeds])
@@ -301,8 +318,7 @@ class _Collector:
         return [s for s in self.study.seeds if measure in self._of(variant, s, basis)]
 
     def unread(self, variant: str, measure: Measure, basis: Basis, seeds: Sequence[int]) -> UnreadShares:
-        each = [self._of(variant, s, basis)[measure].unread for s in seeds]
-        return UnreadShares(*(sum(getattr(u, f.name) for u in each) / len(each) for f in fields(UnreadShares)))
+        return _mean_unread([self._of(variant, s, basis)[measure].unread for s in seeds])
 
     def _of(self, variant: str, seed: int, basis: Basis) -> Mapping[Measure, _Values]:
         if variant == START:
@@ -380,12 +396,13 @@ def _collect_lengths(found: _Collector, key: _Key, reader: StoreReader, target: 
 
 
 def _collect_exploit(found: _Collector, part: Part, paths: EvalDir) -> None:
+    """One best response; the value of a problem is the mean over those to this Reasoner that are measured."""
     plan = read_plan(paths)
     with open_rows(paths) as reader:
         cells = reader.cells()
         for suite in plan.suites:
             found.writing |= _passed(reader, suite.name, suite.writer)
-    found.add_cells((part.variant, part.seed, Basis.ROLLOUTS), Measure.EXPLOITABILITY, cells)
+    found.add_repeat((part.variant, part.seed, Basis.ROLLOUTS), Measure.EXPLOITABILITY, cells)
 
 
 # ---------------------------------------------------------------------- results
@@ -413,7 +430,7 @@ def read_results(paths: StudyDir, state: StudyState | None = None) -> StudyResul
     differences = {basis: tuple(_differences(found, basis)) if figures[basis] else () for basis in Basis}
     return StudyResults(
         study.name, study.description, tuple(v.name for v in study.variants), study.seeds, study.problems,
-        study.rollouts, study.response.rollouts, study.pool, study.added, figures, differences,
+        study.rollouts, study.response.rollouts, study.response.repeats, study.pool, study.added, figures, differences,
         tuple(_goals(study, found)), tuple(_seed_runs(study, state)), found.writing,
     )  # fmt: skip
 

@@ -65,6 +65,11 @@ def test_seeds_can_be_added(folder, capsys):
     call(capsys, "new", folder / "my.toml", "--seeds", "0")
     assert "3 variants × 3 seeds" in call(capsys, "extend", "my", "--seeds", "1,2").out
     assert json.loads(call(capsys, "extend", "my", "--seeds", "3", "--json").out)["seeds"] == [0, 1, 2, 3]
+    assert json.loads(
+        call(capsys, "new", folder / "my.toml", "--response-rollouts", "50", "--responses", "2", "--json").out
+    )
+    assert "2 best responses of 50 rollouts to each" in call(capsys, "show", "my-2").out
+    assert json.loads(call(capsys, "extend", "my-2", "--responses", "3", "--json").out)["responses"] == 3
     assert "has seed 3 already" in call(capsys, "extend", "my", "--seeds", "3", code=2).err
     with pytest.raises(SystemExit):
         call(capsys, "extend", "my", "--seeds", "three")

@@ -2,11 +2,13 @@ import json
 import shutil
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.studies import DEFINITION, SERVED, SKILL, define, measured_study
 
+from seirenes_app.services.evaluations import open_rows
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
     START,
@@ -31,8 +33,8 @@ from seirenes_app.services.study.execution import (
     StudyRepository,
     StudyState,
     StudyWatch,
-    add_seeds,
     expected_times,
+    extend_study,
     measures_plan,
     played_seconds,
     read_summary,
@@ -61,6 +63,8 @@ from training.core.statistics import Interval, SeedMean
 from training.core.types import Role
 from training.engine.models import bundled_starter
 from training.errors import UserError
+from training.evaluation.eval_dir import EvalDir
+from training.evaluation.outcome_arrays import right_rates
 from training.runs.config import Mode, trained_roles, with_overrides
 from training.runs.control import ProcessControl
 from training.runs.events import Event, EventKind, EventLog, EventTail
@@ -422,7 +426,7 @@ def test_seeds_are_added_to_a_finished_study_which_then_has_something_left_to_do
     with closing(EventLog(paths.events)) as log:
         log.write(EventKind.DONE, outcome="finished", message="All parts are done.", error=None)
     before = read_results(paths)
-    add_seeds(paths, (5, 7))
+    extend_study(paths, (5, 7))
     study, summary = read_study(paths), read_summary(paths)
     assert (study.seeds, study.added) == ((0, 1, 5, 7), (5, 7))
     assert (summary.state.status, summary.live) == (RunStatus.STOPPED, False)
@@ -436,19 +440,51 @@ def test_seeds_are_added_to_a_finished_study_which_then_has_something_left_to_do
     assert "Seeds 5, 7 added after the study had begun" in said
 
 
+def test_several_best_responses_have_seeds_of_their_own_and_their_mean_is_the_figure(tmp_path):
+    study = define(tmp_path, seeds=(0, 1))
+    study = replace(study, response=BestResponse(100, repeats=2))
+    responses = [p for p in parts_of(study) if p.kind is PartKind.RESPONSE and p.variant == "static" and p.seed == 1]
+    assert [p.id for p in responses] == ["response/static/1", "response/static/1/2"]
+    trained = run_config(study, "static", 1)
+    seeds = [response_config(study, "/r", trained, p.seed, p.number).data.seed for p in responses]
+    assert seeds == [1, 1001]
+    paths = measured_study(tmp_path, study)
+    library = RunRepository(tmp_path / "runs")
+    assert len({run_folder(paths, library, p).root for p in responses}) == 2
+    state, each = StudyWatch(paths).poll(), []
+    for number in ("", "/2"):
+        with open_rows(EvalDir(Path(state.of(f"exploit/static/1{number}").folder))) as reader:
+            each.append(right_rates(reader.cells()).mean())
+    assert each[0] != each[1]
+    figure = read_results(paths).figure("static", Measure.EXPLOITABILITY)
+    assert dict(figure.by_seed)[1].mean == pytest.approx(sum(each) / 2)
+
+
+def test_best_responses_are_added_and_never_taken_away(tmp_path):
+    paths = new_study(with_responses(define(tmp_path, seeds=(0,))), tmp_path / "studies")
+    before = {p.id for p in parts_of(read_study(paths))}
+    assert extend_study(paths, responses=2).response.repeats == 2
+    assert before < {p.id for p in parts_of(read_study(paths))}
+    with pytest.raises(UserError, match="can only become more"):
+        extend_study(paths, responses=1)
+    plain = new_study(define(tmp_path, seeds=(0,), name="plain.toml"), tmp_path / "studies")
+    with pytest.raises(UserError, match="it has none"):
+        extend_study(plain, responses=2)
+
+
 def test_seeds_that_are_added_before_a_study_begins_are_its_own(tmp_path):
     paths = new_study(define(tmp_path, seeds=(0,)), tmp_path / "studies")
-    assert add_seeds(paths, (1,)).seeds == (0, 1)
+    assert extend_study(paths, (1,)).seeds == (0, 1)
     assert read_study(paths).added == ()
     assert not read_summary(paths).started
 
 
-@pytest.mark.parametrize(("seeds", "said"), [((1, 2), "has seed 2 already"), ((4, 4), "named twice"), ((-1,), "below 0"), ((), "at least one")])  # fmt: skip
+@pytest.mark.parametrize(("seeds", "said"), [((1, 2), "has seed 2 already"), ((4, 4), "named twice"), ((-1,), "below 0"), ((), "Nothing is added")])  # fmt: skip
 def test_seeds_that_cannot_be_added_leave_the_study_as_it_was(tmp_path, seeds, said):
     paths = measured_study(tmp_path, define(tmp_path, seeds=(0, 2)), exploits=False)
     files = paths.config.read_bytes(), paths.events.read_bytes()
     with pytest.raises(UserError, match=said):
-        add_seeds(paths, seeds)
+        extend_study(paths, seeds)
     assert (paths.config.read_bytes(), paths.events.read_bytes()) == files
 
 
@@ -457,7 +493,7 @@ def test_a_study_that_runs_gets_no_seeds(tmp_path):
     held = RunLock(paths.lock)
     held.acquire()
     with pytest.raises(UserError, match="in use"):
-        add_seeds(paths, (1,))
+        extend_study(paths, (1,))
     held.release()
     assert read_study(paths).seeds == (0,)
 

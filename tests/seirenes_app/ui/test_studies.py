@@ -99,7 +99,7 @@ def test_no_time_is_shown_of_a_server_that_has_not_been_used(bench, tmp_path):
     new_study(read_definition(path), tmp_path / "studies")
     bench.page.studies.refresh()
     bench.wait(lambda: bool(bench.page.studies.summaries))
-    view.seedsRequested.emit(bench.page.studies.summaries[0])
+    view.extendRequested.emit(bench.page.studies.summaries[0])
     seeds = bench.page.dialogs.open_dialog
     bench.wait(lambda: "depends on the server" in seeds.said.text())
 
@@ -177,19 +177,25 @@ def test_seeds_are_added_to_a_finished_study(bench, tmp_path):
     assert "parts to do then" in dialog.said.text()
     if SHOTS:
         dialog.grab().save(str(Path(SHOTS) / "seeds.png"))
-    for text, said in (("1", "has seed 1 already"), ("one", "whole numbers"), ("", "at least one seed")):
+    for text, said in (("1", "has seed 1 already"), ("one", "whole numbers"), ("", "Nothing is added")):
         dialog.seeds.setText(text)
         dialog.seeds.textEdited.emit(text)
         bench.wait(lambda said=said: said in dialog.said.text())
         assert not dialog.only.isEnabled()
+    dialog.responses.setValue(3)
+    bench.wait(dialog.only.isEnabled)
     dialog.seeds.setText("2")
     dialog.seeds.textEdited.emit("2")
     bench.wait(dialog.only.isEnabled)
     dialog.only.click()
     bench.wait(view.start.isVisible)
     assert view.start.text() == "Resume"
-    assert read_study(paths).added == (2,)
-    assert "1 seed added" in view.progress.label.toolTip() or view.progress.label.text()
+    found = read_study(paths)
+    assert (found.added, found.response.repeats) == ((2,), 3)
+    assert (
+        "1 seed added: 2; 3 best responses to each Reasoner" in view.progress.label.toolTip()
+        or view.progress.label.text()
+    )
     bench.wait(lambda: "2 seeds of 3" in view.lines.itemAt(0).widget().text())
     picture(bench, "extended")
 

@@ -65,7 +65,7 @@ from seirenes_app.ui.pages.robustness.hints_view import NO_RUN as NO_HINT_RUN
 from seirenes_app.ui.pages.robustness.hints_view import HintsView
 from seirenes_app.ui.pages.robustness.replay_view import CheckpointReplayView
 from seirenes_app.ui.pages.robustness.rows_panel import RowsPanel
-from seirenes_app.ui.pages.robustness.study_view import AddSeedsDialog, NewStudyDialog, StudyMonitor, StudyView
+from seirenes_app.ui.pages.robustness.study_view import ExtendStudyDialog, NewStudyDialog, StudyMonitor, StudyView
 from seirenes_app.ui.pages.robustness.transfer_view import TransferView
 from seirenes_app.ui.tasks import Task, TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, Theme
@@ -308,7 +308,7 @@ class RobustnessPage(Page):
         for card in self.cards:
             card.messageRequested.connect(self.toast)
         self.study_view.newRequested.connect(self._ask_study)
-        self.study_view.seedsRequested.connect(self._ask_seeds)
+        self.study_view.extendRequested.connect(self._ask_extension)
         self.study_view.reportRequested.connect(self._write_report_of)
         self.studies.failed.connect(self.problem)
         self.studies.started.connect(lambda name: self.toast.emit(f"The study {name} has started."))
@@ -522,9 +522,9 @@ class RobustnessPage(Page):
         dialog.createRequested.connect(self.studies.create)
         self.dialogs.show_dialog(dialog)
 
-    def _ask_seeds(self, summary: StudySummary) -> None:
-        dialog = AddSeedsDialog(summary, self._prompt_tasks, parent=self)
-        dialog.addRequested.connect(lambda seeds, start: self.studies.extend(summary.paths, seeds, start))
+    def _ask_extension(self, summary: StudySummary) -> None:
+        dialog = ExtendStudyDialog(summary, self._prompt_tasks, parent=self)
+        dialog.extendRequested.connect(lambda *what: self.studies.extend(summary.paths, *what))
         self.dialogs.show_dialog(dialog)
 
     def toggle_table(self) -> None:

@@ -26,22 +26,24 @@ from seirenes_app.services.charts.study import study_chart
 from seirenes_app.services.formatting import count_of, countdown, duration, percent
 from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
+    MOST_RESPONSES,
+    BestResponse,
     PartKind,
     StudyDefinition,
     StudyDir,
     bundled_definitions,
+    extended,
     new_study,
     parts_of,
     read_definition,
     read_seeds,
-    with_seeds,
 )
 from seirenes_app.services.study.execution import (
     PartStatus,
     StudyRepository,
     StudySummary,
-    add_seeds,
     expected_times,
+    extend_study,
     start_study,
     sum_seconds,
 )
@@ -187,11 +189,11 @@ class StudyMonitor(QObject):
 
         self._acts.run(work, done, lambda text: self.failed.emit("The study was not started", text))
 
-    def extend(self, paths: StudyDir, seeds: tuple[int, ...], start: bool) -> None:
-        """Add seeds to a study that does not run, and go on with it where `start` says so."""
+    def extend(self, paths: StudyDir, seeds: tuple[int, ...], responses: int | None, start: bool) -> None:
+        """Add seeds or best responses to a study that does not run, and go on with it where `start` says so."""
 
         def work() -> None:
-            add_seeds(paths, seeds)
+            extend_study(paths, seeds, responses)
             if start:
                 start_study(paths)
 
@@ -200,7 +202,7 @@ class StudyMonitor(QObject):
                 self._on_started(paths)
             self.refresh()
 
-        self._acts.run(work, done, lambda text: self.failed.emit("The seeds were not added", text))
+        self._acts.run(work, done, lambda text: self.failed.emit("The study was not extended", text))
 
     def start(self, paths: StudyDir) -> None:
         """Start it, or go on with it."""
@@ -250,7 +252,7 @@ class NewStudyDialog(PageDialog):
         self._loading = False
         self._build()
         self.definition.currentIndexChanged.connect(self._on_definition)
-        for number in (self.rollouts, self.response, self.problems):
+        for number in (self.rollouts, self.response, self.responses, self.problems):
             number.valueChanged.connect(self._check)
         for text in (self.name, self.seeds):
             text.textEdited.connect(self._check)
@@ -267,8 +269,8 @@ class NewStudyDialog(PageDialog):
         self.definition.addItem(FROM_FILE, None)
         ignore_wheel(self.definition)
         self.name, self.seeds = QLineEdit(), QLineEdit()
-        self.rollouts, self.response, self.problems = (
-            self._number(*limits) for limits in ((1, 100_000_000), (0, 100_000_000), (4, 100_000))
+        self.rollouts, self.response, self.responses, self.problems = (
+            self._number(*limits) for limits in ((1, 100_000_000), (0, 100_000_000), (1, MOST_RESPONSES), (4, 100_000))
         )
         self.response.setSpecialValueText("none")
         self.about = make_label("", "muted", wrap=True)
@@ -283,6 +285,7 @@ class NewStudyDialog(PageDialog):
                 ("Seeds", self.seeds, "One run of every variant for each, as in 0, 1, 2"),
                 ("Rollouts of a run", self.rollouts, "The same for every run"),
                 ("Rollouts of a best response", self.response, "A new Adversary against each frozen Reasoner"),
+                ("Best responses to each", self.responses, "With seeds of their own; the figure is their mean"),
                 ("Held-out problems", self.problems, "They measure all Reasoners"),
             )
         ):
@@ -312,7 +315,7 @@ class NewStudyDialog(PageDialog):
         field = QSpinBox()
         field.setRange(low, high)
         field.setGroupSeparatorShown(True)
-        field.setSingleStep(1000 if high > 100_000 else 50)
+        field.setSingleStep(1000 if high > 100_000 else 50 if high > MOST_RESPONSES else 1)
         ignore_wheel(field)
         return field
 
@@ -340,6 +343,7 @@ class NewStudyDialog(PageDialog):
         self.seeds.setText(", ".join(map(str, study.seeds)))
         self.rollouts.setValue(study.rollouts)
         self.response.setValue(study.response.rollouts)
+        self.responses.setValue(study.response.repeats)
         self.problems.setValue(study.problems)
         self.about.setText(study.description)
         self._loading = False
@@ -358,7 +362,7 @@ class NewStudyDialog(PageDialog):
             self._show_error(str(error))
             return
         changes = {"seeds": seeds, "rollouts": self.rollouts.value(), "problems": self.problems.value(),
-                   "response_rollouts": self.response.value()}  # fmt: skip
+                   "response_rollouts": self.response.value(), "responses": self.responses.value()}  # fmt: skip
         name, library = self.name.text().strip(), self._library
 
         def work() -> _Checked:
@@ -395,47 +399,66 @@ class NewStudyDialog(PageDialog):
             self.accept()
 
 
-class AddSeedsDialog(PageDialog):
-    """Seeds to add to a study; shows what is to be done then and the expected time. It changes nothing itself."""
+@dataclass(frozen=True)
+class _Extension:
+    seeds: tuple[int, ...]
+    responses: int | None
+    parts: int
+    seconds: float | None
 
-    addRequested = Signal(object, bool)
-    """(the seeds, whether to go on with the study)"""
+
+class ExtendStudyDialog(PageDialog):
+    """Seeds and best responses to add to a study; shows what is to be done then and the expected time. It changes
+    nothing itself."""
+
+    extendRequested = Signal(object, object, bool)
+    """(the seeds, the best responses to each Reasoner or None, whether to go on with the study)"""
 
     def __init__(
         self, summary: StudySummary, tasks: TaskRunner, library: RunRepository | None = None,
         parent: QWidget | None = None,
     ) -> None:  # fmt: skip
-        super().__init__("Add seeds", parent)
+        super().__init__("Extend study", parent)
         self._summary, self._tasks, self._library = summary, tasks, library or RunRepository()
-        self._seeds: tuple[int, ...] = ()
+        self._found: _Extension | None = None
         study = summary.study
-        there = study.seeds if study is not None else ()
+        there, response = (study.seeds, study.response) if study is not None else ((), BestResponse())
         self.seeds = QLineEdit(", ".join(str(max(there, default=-1) + 1 + i) for i in range(max(1, len(there)))))
-        self.seeds.setAccessibleName("Seeds to add")
-        label = make_label("Seeds to add")
-        label.setBuddy(self.seeds)
+        self.responses = QSpinBox()
+        self.responses.setRange(response.repeats, MOST_RESPONSES)
+        ignore_wheel(self.responses)
         grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
-        grid.addWidget(label, 0, 0)
-        grid.addWidget(self.seeds, 0, 1)
+        fields: list[tuple[str, QWidget, str]] = [("Seeds to add", self.seeds, "One run of every variant for each")]
+        if response.rollouts:
+            tip = "Adversaries trained against each frozen Reasoner with seeds of their own; the figure is their mean"
+            fields.append(("Best responses to each", self.responses, tip))
+        for place, (title, field, tip) in enumerate(fields):
+            label = make_label(title)
+            label.setBuddy(field)
+            field.setAccessibleName(title)
+            field.setToolTip(tip)
+            grid.addWidget(label, place, 0)
+            grid.addWidget(field, place, 1)
         self.said = make_label("", "small", wrap=True)
         self.said.setMinimumHeight(2 * self.said.fontMetrics().lineSpacing())
         fill(
             self.body,
             make_label(f"{summary.paths.run_id} has {count_of(len(there), 'seed')}: {', '.join(map(str, there))}. "
-                       "What is done is kept; the measures of all Reasoners are made again.", "muted", wrap=True),
+                       "What is done is kept.", "muted", wrap=True),
             SPACE_2,
             grid,
             self.said,
             SPACE_2,
-            make_label("More seeds make the intervals narrower. Where the figures so far are the reason to add them, "
-                       "the intervals become a little too narrow; the study says which seeds were added.",
-                       "muted", wrap=True),
+            make_label("More seeds make the intervals narrower; so do more best responses, whose results differ by "
+                       "chance. Where the figures so far are the reason to add seeds, the intervals become a little "
+                       "too narrow; the study says which seeds were added.", "muted", wrap=True),
         )  # fmt: skip
         self.only = make_button("Add", clicked=lambda: self._finish(start=False), tip="Start it later")
         self.go = make_button("Add and start", "play", kind="primary", clicked=lambda: self._finish(start=True))
         self.go.setDefault(True)
         fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.only, self.go)
         self.seeds.textEdited.connect(self._check)
+        self.responses.valueChanged.connect(self._check)
         self._check()
 
     def _check(self) -> None:
@@ -444,23 +467,24 @@ class AddSeedsDialog(PageDialog):
         study, state, library, text = self._summary.study, self._summary.state, self._library, self.seeds.text()
         if study is None or state is None:
             return
+        responses = self.responses.value() if self.responses.value() > study.response.repeats else None
 
-        def work() -> tuple[tuple[int, ...], int, float | None]:
+        def work() -> _Extension:
             seeds = read_seeds(text)
-            larger = with_seeds(study, seeds, begun=True)
+            larger = extended(study, seeds, responses, begun=True)
             expected = expected_times(larger, library)
             left = [
                 p for p in parts_of(larger)
-                if p.kind is PartKind.MEASURES or state.of(p.id).status is not PartStatus.FINISHED
+                if (p.kind is PartKind.MEASURES and seeds) or state.of(p.id).status is not PartStatus.FINISHED
             ]  # fmt: skip
-            return seeds, len(left), sum_seconds(expected[p.id] for p in left)
+            return _Extension(seeds, responses, len(left), sum_seconds(expected[p.id] for p in left))
 
-        self._tasks.run(work, self._show_checked, self._show_error, key="seeds")
+        self._tasks.run(work, self._show_checked, self._show_error, key="extension")
 
-    def _show_checked(self, found: tuple[tuple[int, ...], int, float | None]) -> None:
-        self._seeds, parts, seconds = found
-        time = "for a time that depends on the server" if seconds is None else f"about {duration(seconds)}"
-        self.said.setText(f"{count_of(parts, 'part')} to do then, {time}.")
+    def _show_checked(self, found: _Extension) -> None:
+        self._found = found
+        time = "for a time that depends on the server" if found.seconds is None else f"about {duration(found.seconds)}"
+        self.said.setText(f"{count_of(found.parts, 'part')} to do then, {time}.")
         set_tone(self.said, "")
         self._enable(True)
 
@@ -473,8 +497,9 @@ class AddSeedsDialog(PageDialog):
             button.setEnabled(on)
 
     def _finish(self, *, start: bool) -> None:
-        self.addRequested.emit(self._seeds, start)
-        self.accept()
+        if self._found is not None:
+            self.extendRequested.emit(self._found.seeds, self._found.responses, start)
+            self.accept()
 
 
 # ---------------------------------------------------------------------- the view
@@ -574,8 +599,8 @@ class StudyView(QWidget):
     """The list, the chosen study's progress, and its figures."""
 
     newRequested = Signal()
-    seedsRequested = Signal(object)
-    """StudySummary of the study to add seeds to"""
+    extendRequested = Signal(object)
+    """StudySummary of the study to extend"""
     reportRequested = Signal(object)
     """Path of the study's folder"""
     messageRequested = Signal(str)
@@ -605,8 +630,8 @@ class StudyView(QWidget):
                                 clicked=lambda: self._act(self.monitor.stop))  # fmt: skip
         self.report = make_button("Report", "file", kind="quiet", tip="One HTML file with all figures of the study")
         self.report.clicked.connect(lambda: self._act(lambda paths: self.reportRequested.emit(paths.root)))
-        self.extend = make_button("Add seeds…", "plus", kind="quiet", clicked=self._ask_seeds,
-                                  tip="Further seeds make the intervals narrower; what is done is kept")  # fmt: skip
+        self.extend = make_button("Extend…", "plus", kind="quiet", clicked=self._ask_extension,
+                                  tip="Add seeds or best responses; what is done is kept")  # fmt: skip
         self.top = Card()
         fill(
             self.top.body, row(make_card_heading("Studies"), None, self.new), self.list, SPACE_2,
@@ -646,10 +671,10 @@ class StudyView(QWidget):
         )  # fmt: skip
         column(self.empty, self.top, self.figures, None, spacing=SPACE_4, margins=(0, 8, 0, 0), parent=self)
 
-    def _ask_seeds(self) -> None:
+    def _ask_extension(self) -> None:
         summary = self.monitor.find(self.monitor.chosen)
         if summary is not None:
-            self.seedsRequested.emit(summary)
+            self.extendRequested.emit(summary)
 
     def _act(self, act: Callable[[StudyDir], None]) -> None:
         summary = self.monitor.find(self.monitor.chosen)
