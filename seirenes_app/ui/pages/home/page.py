@@ -87,7 +87,7 @@ class HomePage(Page):
         machine = Section("This machine")
         machine.body.addWidget(self.machine)
         page = Column()
-        page.body.setContentsMargins(40, SPACE_4, 40, 40)
+        page.body.setContentsMargins(40, SPACE_4, 40, 36)
         page.body.setSpacing(SPACE_4)
         fill(
             page.body, self._build_hero(), MethodStrip(), self._build_recorded(), self._banner_column,
