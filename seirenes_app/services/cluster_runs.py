@@ -44,7 +44,7 @@ from training.runs.events import SCHEMA_VERSION, EventKind
 from training.runs.files import decode_format, expanded, explained, read_text, write_whole
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import running_process, start_process, start_trainer
+from training.runs.processes import process_at_work, running_process, start_process, start_trainer
 
 FORMAT = 1
 POLL_S = 2.0
@@ -209,7 +209,7 @@ def continue_run(paths: RunPaths, *, detached: bool = True) -> int:
     link = read_link(paths)
     if link is None:
         return start_trainer(paths, detached=detached)
-    if running_process(paths) is not None:
+    if process_at_work(paths) is not None:
         raise UserError(f"{paths.run_id} is followed already.")
     _seq, last = _repair(paths.events)
     if last.get("event") == EventKind.DONE:

@@ -56,7 +56,7 @@ from training.resources import data_folder
 from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
 from training.runs.files import expanded, user_path, write_whole
 from training.runs.paths import RunPaths, adversary_of, not_fetched
-from training.runs.processes import running_process, start_process
+from training.runs.processes import process_at_work, start_process
 
 STARTER = "starter"
 SEED = 2605
@@ -387,7 +387,7 @@ def read_evaluation(paths: EvalDir) -> EvaluationSummary:
 
 def set_budget(paths: EvalDir, budget: SpendLimits) -> None:
     """Change what the endpoints of an evaluation that is not running may cost. It decides no row."""
-    running = running_process(paths)
+    running = process_at_work(paths)
     if running is not None:
         raise UserError(f"{paths.run_id} is running (process {running.pid}). Stop it first, then resume it.")
     write_whole(paths.plan, plan_to_json(replace(read_plan(paths), budget=budget)))
@@ -400,7 +400,7 @@ def open_rows(paths: EvalDir) -> StoreReader:
 
 def launch(paths: EvalDir) -> int:
     """Start, or resume, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
-    running = running_process(paths)
+    running = process_at_work(paths)
     if running is not None:
         raise UserError(f"{paths.run_id} is running already (process {running.pid}).")
     ours = _ours_left(paths, read_plan(paths))

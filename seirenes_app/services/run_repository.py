@@ -27,7 +27,7 @@ from training.runs.config import (
 )
 from training.runs.files import expanded, trash_folder
 from training.runs.paths import RunPaths, adversary_of, default_runs_root, not_fetched
-from training.runs.processes import ProcessWatch, RunSummary, read_run, running_process
+from training.runs.processes import ProcessWatch, RunSummary, process_at_work, read_run, running_process
 from training.runs.status import DONE, RunStatus, State
 
 LOG_BYTES = 64 * 1024
@@ -215,7 +215,7 @@ def _stamp(path: Path) -> tuple[float, int]:
 
 def move_to_trash(paths: RunPaths) -> Path:
     """Move a run's folder to ``.trash`` beside it; returns its new place. A run that is going is refused."""
-    found = running_process(paths)
+    found = process_at_work(paths)
     if found is not None:
         raise UserError(f"{paths.run_id} is running (process {found.pid}). Stop it first; nothing was moved.")
     return trash_folder(paths.root)

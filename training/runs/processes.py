@@ -29,6 +29,8 @@ from training.runs.status import DONE, RunState, RunStatus, State, reduce, resol
 # The folder that holds the package, so that a child finds it from any working directory.
 _HOME = Path(__file__).resolve().parents[2]
 _LAST_BYTES = 64 * 1024
+CLOSING_S, CLOSING_POLL_S = 5.0, 0.05
+"""How long a process that has written its end is waited for, and how often it is looked at."""
 
 
 def child_environment() -> dict[str, str]:
@@ -97,6 +99,17 @@ def running_process(paths: RunPaths) -> LockHolder | None:
         return found if alive and not _wrote_done(paths, float(launched["t"])) else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
+
+
+def process_at_work(paths: RunPaths) -> LockHolder | None:
+    """As `running_process`, but a process that has written how it ended is waited for, for some seconds: it only closes
+    down, and whoever saw the end may start the next one."""
+    deadline = time.monotonic() + CLOSING_S
+    while (found := running_process(paths)) is not None:
+        if not _wrote_done(paths, found.started) or time.monotonic() > deadline:
+            return found
+        time.sleep(CLOSING_POLL_S)
+    return None
 
 
 def _wrote_done(paths: RunPaths, since: float) -> bool:

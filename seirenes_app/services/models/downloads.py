@@ -39,7 +39,7 @@ from training.runs.events import Event, EventKind, EventLog
 from training.runs.files import FileError, decode_format, explained, read_text, write_whole
 from training.runs.lock import LockHolder, RunLock
 from training.runs.paths import FileAt, RunPaths
-from training.runs.processes import ProcessWatch, StopEscalation, StopTimes, running_process, start_process
+from training.runs.processes import ProcessWatch, StopEscalation, StopTimes, process_at_work, start_process
 from training.runs.status import DONE, LIVE, FailureKind, ProcessState, RunStatus, reduce_process, resolve_status
 
 MODULE = "seirenes_app.services.models.downloads"
@@ -480,7 +480,7 @@ def start_download(plan: DownloadPlan) -> DownloadId:
     paths = DownloadDir(downloads_folder() / download_id(plan.id))
     with explained("Making the download's folder", paths.root):
         paths.root.mkdir(parents=True, exist_ok=True)
-    if running_process(paths) is None:
+    if process_at_work(paths) is None:
         if paths.plan.is_file():
             _forget_other_version(paths, plan)
             if DownloadWatch(paths).poll().status is RunStatus.FINISHED:
@@ -511,7 +511,7 @@ def resume_download(download: DownloadId) -> None:
     """Go on from the partial files, also after a crash or a wrong file."""
     paths = _paths(download)
     read_plan(paths)
-    if running_process(paths) is None:
+    if process_at_work(paths) is None:
         start_process(paths, [MODULE])
 
 

@@ -38,7 +38,7 @@ from training.rollouts.reader import Cancelled
 from training.runs.config import load_config
 from training.runs.files import explained, write_whole
 from training.runs.paths import RunPaths, change_settings
-from training.runs.processes import running_process
+from training.runs.processes import process_at_work
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 SARIF_VERSION = "2.1.0"
@@ -411,7 +411,7 @@ def export_archive(
     campaign itself are for measuring and are not trained on.
     """
     run = _run_of(out)
-    if run is not None and running_process(run) is not None:
+    if run is not None and process_at_work(run) is not None:
         raise UserError(f"The run {run.run_id} is at work. Stop it, export, then resume it.")
     problems = _training_problems(run, plan)
     found, left_out = [], 0

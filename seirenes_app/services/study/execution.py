@@ -69,6 +69,7 @@ from training.runs.processes import (
     ProcessWatch,
     StopEscalation,
     StopTimes,
+    process_at_work,
     read_run,
     running_process,
     start_process,
@@ -212,7 +213,7 @@ class StudyRepository:
 
 def start_study(paths: StudyDir) -> int:
     """Start, or resume, a study in a detached process; returns its PID. One that runs is a UserError."""
-    running = running_process(paths)
+    running = process_at_work(paths)
     if running is not None:
         raise UserError(f"The study {paths.run_id} is running already (process {running.pid}).")
     return start_process(paths, [MODULE])

@@ -42,7 +42,15 @@ from training.runs.events import Event, EventKind, EventLog, EventTail
 from training.runs.files import write_whole
 from training.runs.lock import LockHolder, RunLock, holder
 from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
-from training.runs.processes import StopEscalation, StopPhase, StopTimes, read_run, start_trainer, watch_run
+from training.runs.processes import (
+    StopEscalation,
+    StopPhase,
+    StopTimes,
+    process_at_work,
+    read_run,
+    start_trainer,
+    watch_run,
+)
 from training.runs.status import FailureKind, RunState, RunStatus, reduce, resolve_status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -302,6 +310,37 @@ def test_a_second_trainer_is_refused_and_a_killed_one_frees_the_lock(paths):
     lock = RunLock(paths.lock)
     lock.acquire()
     lock.release()
+
+
+CLOSES = """
+import sys
+from pathlib import Path
+from training.runs.control import recorded_process
+from training.runs.events import EventKind
+with recorded_process(Path(sys.argv[1]), Path(sys.argv[2])) as log:
+    log.write(EventKind.LAUNCH, pid=0)
+    print("works", flush=True)
+    sys.stdin.readline()
+    log.write(EventKind.DONE, outcome="finished", message="", error=None)
+    print("closes", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_process_that_only_closes_down_is_waited_for(paths, monkeypatch):
+    child = subprocess.Popen([sys.executable, "-c", CLOSES, str(paths.events), str(paths.lock)], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, cwd=ROOT)  # fmt: skip
+    assert child.stdout.readline().strip() == b"works"
+    assert process_at_work(paths).pid == child.pid
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    assert child.stdout.readline().strip() == b"closes"
+    monkeypatch.setattr("training.runs.processes.CLOSING_S", 0.2)
+    assert process_at_work(paths).pid == child.pid
+    monkeypatch.setattr("training.runs.processes.CLOSING_S", 600)
+    threading.Timer(0.2, child.stdin.close).start()
+    assert process_at_work(paths) is None
+    child.wait()
 
 
 def test_a_recycled_pid_is_not_taken_for_the_trainer(paths):
