@@ -223,6 +223,8 @@ def extend_study(paths: StudyDir, seeds: Sequence[int] = (), responses: int | No
     """Add seeds, or best responses to each Reasoner, to a study that does not run; returns what it is now. What is done
     is kept, but for the measures of all Reasoners, which further seeds make again. A UserError for a study that runs,
     and for what cannot be added."""
+    # Whoever saw the study end may extend it at once.
+    process_at_work(paths)
     held = RunLock(paths.lock)
     held.acquire()
     try:
