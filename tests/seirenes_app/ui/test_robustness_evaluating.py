@@ -1,6 +1,7 @@
 """Facts about evaluating from the Robustness page: the request, the estimate, and a real evaluation."""
 
 import os
+import threading
 
 from training.evaluation.suites.repository import SuiteRepository
 
@@ -282,7 +283,10 @@ def test_an_evaluation_is_started_cancelled_resumed_and_shown(bench):
 def test_an_endpoint_that_reaches_its_limit_says_so_and_goes_on_with_another_one(bench, monkeypatch):
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     page, bar = bench.page, bench.page.evaluation_bar
-    with FakeServer(say=lambda _body: "The answer is 12.") as server:
+    # Answers wait until the evaluation was seen at work: it would be over before.
+    seen = threading.Event()
+    seen.set()
+    with FakeServer(say=lambda _body: "The answer is 12." if seen.wait(120) else "") as server:
         save_endpoint(Endpoint("mine", server.address, "m", concurrency=2))
         asked = EvalRequest(models=("endpoint:mine",), problems=8, conditions=(Condition.CLEAN,))
         page.evaluations.start(replace(asked, budget=SpendLimits(requests=3)))
@@ -297,8 +301,10 @@ def test_an_endpoint_that_reaches_its_limit_says_so_and_goes_on_with_another_one
         assert isinstance(dialog, LimitsDialog)
         assert dialog.spend.requests.value() == 3
         dialog.spend.requests.setValue(50)
+        seen.clear()
         dialog.go.click()
         bench.wait(lambda: page.evaluations.live)
+        seen.set()
         bench.wait(lambda: not page.evaluations.live)
         (done,) = page.evaluations.summaries
         assert done.state.status is RunStatus.FINISHED
