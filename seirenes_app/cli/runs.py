@@ -59,7 +59,7 @@ from training.evaluation.metric_types import UnreadShares
 from training.runs.config import RunConfig, load_config, profile_of
 from training.runs.files import user_path
 from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
-from training.runs.processes import ASK_ONLY, FORCE, RunSummary, process_at_work, read_run, running_process, watch_run
+from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, require_idle, running_process, watch_run
 from training.runs.status import RunState, RunStatus
 
 
@@ -216,8 +216,7 @@ def presets(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     paths = find_run(options.run)
-    if (held := process_at_work(paths)) is not None:
-        raise UserError(f"{paths.run_id} is running already (process {held.pid}). Watch it in the window.")
+    require_idle(paths, paths.run_id, "Watch it in the window.")
     state = read_run(paths).state
     if state is not None and state.status is RunStatus.FINISHED:
         raise UserError(f"{paths.run_id} is finished: all {state.steps} steps are done. Start a new run instead.")

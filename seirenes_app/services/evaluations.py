@@ -56,7 +56,7 @@ from training.resources import data_folder
 from training.runs.config import has_own_adversary, load_config, profile_of, trained_roles
 from training.runs.files import expanded, user_path, write_whole
 from training.runs.paths import RunPaths, adversary_of, not_fetched
-from training.runs.processes import process_at_work, start_process
+from training.runs.processes import process_at_work, require_idle, start_process
 
 STARTER = "starter"
 SEED = 2605
@@ -400,9 +400,7 @@ def open_rows(paths: EvalDir) -> StoreReader:
 
 def launch(paths: EvalDir) -> int:
     """Start, or resume, an evaluation in a detached process; returns its PID. One that runs is a UserError."""
-    running = process_at_work(paths)
-    if running is not None:
-        raise UserError(f"{paths.run_id} is running already (process {running.pid}).")
+    require_idle(paths, paths.run_id)
     ours = _ours_left(paths, read_plan(paths))
     return start_process(paths, ["seirenes_app.inference.evaluate"] if ours else ["training", "evaluate"])
 

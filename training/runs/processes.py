@@ -112,6 +112,13 @@ def process_at_work(paths: RunPaths) -> LockHolder | None:
     return None
 
 
+def require_idle(paths: RunPaths, name: str, remedy: str = "") -> None:
+    """A UserError with the `remedy` where a process is at work on the folder that the user knows by `name`."""
+    found = process_at_work(paths)
+    if found is not None:
+        raise UserError(" ".join(filter(None, (f"{name} is running already (process {found.pid}).", remedy))))
+
+
 def _wrote_done(paths: RunPaths, since: float) -> bool:
     """Whether the process that was started then has written how it ended: it is only closing down."""
     try:

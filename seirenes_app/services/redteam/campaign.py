@@ -36,7 +36,7 @@ from training.runs.files import (
     write_whole,
 )
 from training.runs.paths import FileAt, RunPaths
-from training.runs.processes import process_at_work, start_process
+from training.runs.processes import require_idle, start_process
 from training.runs.status import ProcessState, RunStatus, reduce_process, resolve_status
 
 FORMAT = 1
@@ -495,9 +495,7 @@ class CampaignRepository:
 
 def start_campaign(paths: CampaignDir) -> int:
     """Start, or resume, a campaign in a detached process; returns its PID. One that runs is a UserError."""
-    running = process_at_work(paths)
-    if running is not None:
-        raise UserError(f"The campaign {paths.run_id} is running already (process {running.pid}).")
+    require_idle(paths, f"The campaign {paths.run_id}")
     return start_process(paths, [MODULE])
 
 

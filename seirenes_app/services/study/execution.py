@@ -71,6 +71,7 @@ from training.runs.processes import (
     StopTimes,
     process_at_work,
     read_run,
+    require_idle,
     running_process,
     start_process,
     start_trainer,
@@ -213,9 +214,7 @@ class StudyRepository:
 
 def start_study(paths: StudyDir) -> int:
     """Start, or resume, a study in a detached process; returns its PID. One that runs is a UserError."""
-    running = process_at_work(paths)
-    if running is not None:
-        raise UserError(f"The study {paths.run_id} is running already (process {running.pid}).")
+    require_idle(paths, f"The study {paths.run_id}")
     return start_process(paths, [MODULE])
 
 

@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import StopEscalation, StopPhase, StopTimes, cluster_of, process_at_work, running_process
+from training.runs.processes import StopEscalation, StopPhase, StopTimes, cluster_of, require_idle, running_process
 
 POLL_MS = 200
 
@@ -73,9 +73,7 @@ class TrainerControl(QObject):
     def resume(self, paths: RunPaths) -> RunPaths:
         """Launch a trainer for an existing run; it continues from the newest sound checkpoint. A run on a cluster is
         followed again, and submitted once more where it has ended there."""
-        found = process_at_work(paths)
-        if found is not None:
-            raise UserError(f"{paths.run_id} is running already (process {found.pid}). Open it instead.")
+        require_idle(paths, paths.run_id, "Open it instead.")
         self._launch(paths)
         return paths
 

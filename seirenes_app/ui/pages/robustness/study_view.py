@@ -4,7 +4,7 @@ other threads. A study that is started here goes on without the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
+    QGridLayout,
     QHeaderView,
     QLineEdit,
     QSpinBox,
@@ -233,6 +234,19 @@ class StudyMonitor(QObject):
 FROM_FILE = "From a file…"
 
 
+def _labelled(fields: Iterable[tuple[str, QWidget, str]]) -> QGridLayout:
+    """One row a field: its title, which is its name too, and the field with its tip."""
+    grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
+    for place, (title, field, tip) in enumerate(fields):
+        label = make_label(title)
+        label.setBuddy(field)
+        field.setAccessibleName(title)
+        field.setToolTip(tip)
+        grid.addWidget(label, place, 0)
+        grid.addWidget(field, place, 1)
+    return grid
+
+
 @dataclass(frozen=True)
 class _Checked:
     study: StudyDefinition
@@ -277,8 +291,7 @@ class NewStudyDialog(PageDialog):
         self.estimate, self.error = make_label("", "figure"), make_label("", "small", wrap=True)
         # Room for two lines always, so that the buttons below stay where they are.
         self.error.setMinimumHeight(2 * self.error.fontMetrics().lineSpacing())
-        grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
-        for place, (title, field, tip) in enumerate(
+        grid = _labelled(
             (
                 ("Definition", self.definition, "Which variants are compared"),
                 ("Name", self.name, "Its folder's name, and the tag of its runs"),
@@ -288,13 +301,7 @@ class NewStudyDialog(PageDialog):
                 ("Best responses to each", self.responses, "With seeds of their own; the figure is their mean"),
                 ("Held-out problems", self.problems, "They measure all Reasoners"),
             )
-        ):
-            label = make_label(title)
-            label.setBuddy(field)
-            field.setAccessibleName(title)
-            field.setToolTip(tip)
-            grid.addWidget(label, place, 0)
-            grid.addWidget(field, place, 1)
+        )
         fill(
             self.body,
             make_label(note, "muted", wrap=True),
@@ -427,18 +434,10 @@ class ExtendStudyDialog(PageDialog):
         self.responses = QSpinBox()
         self.responses.setRange(response.repeats, MOST_RESPONSES)
         ignore_wheel(self.responses)
-        grid = make_grid(gaps=(SPACE_4, SPACE_2), stretched=1)
         fields: list[tuple[str, QWidget, str]] = [("Seeds to add", self.seeds, "One run of every variant for each")]
         if response.rollouts:
             tip = "Adversaries trained against each frozen Reasoner with seeds of their own; the figure is their mean"
             fields.append(("Best responses to each", self.responses, tip))
-        for place, (title, field, tip) in enumerate(fields):
-            label = make_label(title)
-            label.setBuddy(field)
-            field.setAccessibleName(title)
-            field.setToolTip(tip)
-            grid.addWidget(label, place, 0)
-            grid.addWidget(field, place, 1)
         self.said = make_label("", "small", wrap=True)
         self.said.setMinimumHeight(2 * self.said.fontMetrics().lineSpacing())
         fill(
@@ -446,7 +445,7 @@ class ExtendStudyDialog(PageDialog):
             make_label(f"{summary.paths.run_id} has {count_of(len(there), 'seed')}: {', '.join(map(str, there))}. "
                        "What is done is kept.", "muted", wrap=True),
             SPACE_2,
-            grid,
+            _labelled(fields),
             self.said,
             SPACE_2,
             make_label("More seeds make the intervals narrower; so do more best responses, whose results differ by "
