@@ -37,6 +37,7 @@ from seirenes_app.services.study.execution import (
     StudyWatch,
     expected_times,
     extend_study,
+    parts_left,
     read_summary,
     start_study,
     sum_seconds,
@@ -52,6 +53,7 @@ from seirenes_app.services.study.results import (
     differences_table,
     gates_sentence,
     goal_sentence,
+    lengths_table,
     main_table,
     read_results,
     seeds_table,
@@ -104,10 +106,11 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     show.add_argument("--csv", type=Path, metavar="FILE", help="also write every figure to this file")
     show.add_argument("--json", action="store_true")
 
-    extend = edits.add_parser("extend", help="add seeds or best responses to a study; nothing is started")
+    extend = edits.add_parser("extend", help="add seeds, best responses or rollouts to a study; nothing is started")
     extend.add_argument("study", metavar="STUDY", help=STUDY_HELP)
     extend.add_argument("--seeds", type=_numbers, metavar="3,4,5", default=(), help="further seeds")
     extend.add_argument("--responses", type=int, metavar="N", help="best responses to each Reasoner from now on")
+    extend.add_argument("--rollouts", type=int, metavar="N", help="rollouts of every run, which go on where they ended")
     extend.add_argument("--json", action="store_true")
 
     listing = edits.add_parser("list", help="the studies (the default)")
@@ -153,10 +156,10 @@ def _new(options: argparse.Namespace) -> int:
 
 def _extend(options: argparse.Namespace) -> int:
     paths = find_study(options.study)
-    found = extend_study(paths, options.seeds, options.responses)
+    found = extend_study(paths, options.seeds, options.responses, options.rollouts)
     if options.json:
         print(json.dumps({"study": paths.run_id, "seeds": found.seeds, "responses": found.response.repeats,
-                          "parts": len(parts_of(found))}))  # fmt: skip
+                          "rollouts": found.rollouts, "parts": len(parts_of(found))}))  # fmt: skip
         return 0
     _print_made(paths, found)
     return 0
@@ -265,10 +268,10 @@ def _progress_line(state: StudyState, parts: dict[str, Part]) -> ProgressLine:
 
 def _print_plan(paths: StudyDir, found: StudyDefinition, as_json: bool) -> int:
     """Every part with its expected time, and what is done already."""
-    expected, state = expected_times(found, RunRepository()), StudyWatch(paths).poll()
-    parts = parts_of(found)
+    state = StudyWatch(paths).poll()
+    expected, parts = expected_times(found, RunRepository(), state), parts_of(found)
     seconds = {id_: None if e.seconds is None else round(e.seconds, 1) for id_, e in expected.items()}
-    left = sum_seconds(expected[p.id] for p in parts if state.of(p.id).status is not PartStatus.FINISHED)
+    left = sum_seconds(expected[p.id] for p in parts_left(found, state))
     if as_json:
         print(json.dumps({"study": paths.run_id, "seconds_left": left, "parts": [
             {"part": p.id, "kind": p.kind, "seconds": seconds[p.id], "status": state.of(p.id).status}
@@ -350,6 +353,8 @@ def _print_tables(results: StudyResults, measures: Sequence[Measure], by_seed: b
                 print_table(_table(seeds_table(results, basis, measures), f"Every seed, at equal {basis}"))
     if results.differences[Basis.ROLLOUTS]:
         print_table(_table(differences_table(results), "Paired differences at equal rollouts"))
+    if results.earlier:
+        print_table(_table(lengths_table(results, measures or tuple(Measure)), "Share right [95%], by rollouts a run"))
     if results.goals:
         say("Goals that were set before:")
         for goal in results.goals:
@@ -366,7 +371,7 @@ def _table(found: DataTable, title: str) -> Table:
 
 
 def result_facts(results: StudyResults) -> dict[str, Any]:
-    """Everything of a study's results as JSON values."""
+    """Everything of a study's results as JSON values; `earlier` has the same of shorter runs."""
     return {
         "variants": results.variants, "seeds": results.seeds, "problems": results.problems,
         "rollouts": results.rollouts, "response_rollouts": results.response_rollouts, "responses": results.responses,
@@ -385,7 +390,7 @@ def result_facts(results: StudyResults) -> dict[str, Any]:
              "status": g.status} for g in results.goals
         ],
         "runs": [asdict(run) for run in results.runs], "gate_pass_rates": dict(results.writing),
-        "conclusions": list(conclusions(results)),
+        "conclusions": list(conclusions(results)), "earlier": [result_facts(r) for r in results.earlier],
     }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def test_a_study_that_is_killed_goes_on_and_its_table_says_what_was_shown(env, t
     assert all(f.name.startswith("20") for f in (tmp_path / "data" / "evaluations").iterdir())
     shown = call("show", "small", "--parts", "--by-seed", "--all", "--csv", str(tmp_path / "f.csv")).stdout
     assert "Under the pool" in shown
-    assert (tmp_path / "f.csv").read_text().startswith("basis,variant,measure,seed,mean")
+    assert (tmp_path / "f.csv").read_text().startswith("rollouts,basis,variant,measure,seed,mean")
     runs = subprocess.run(
         [sys.executable, "-m", "seirenes_app.cli.main", "runs", "--json"], env=env, capture_output=True, text=True
     )  # fmt: skip
@@ -121,9 +121,13 @@ def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(en
     text = DEFINITION.replace('"seirenes", "random"', '"seirenes"').replace("[0, 1]", "[0]")
     file.write_text(text + "[best_response]\nrollouts = 30\n")
     subprocess.run(command("new", str(file)), env=env, check=True, capture_output=True, timeout=300)
-    done = subprocess.run(command("run", "small", "--json"), env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+
+    def go_on():
+        done = subprocess.run(command("run", "small", "--json"), env=env, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    found = go_on()
     measured = {f["variant"]: f for f in found["figures"] if f["measure"] == "exploitability"}
     assert set(measured) == {"start", "seirenes"}
     assert "best response to seirenes, seed 0" in found["gate_pass_rates"]
@@ -131,6 +135,23 @@ def test_a_new_adversary_is_trained_against_a_frozen_reasoner_and_measures_it(en
     config = json.loads((tmp_path / "runs" / "small-response-seirenes-0" / "config.json").read_text())
     assert Path(config["model"]["path"]).parent == reasoner
     assert (config["reasoner"]["train"], config["adversary"]["model"]) == (False, "starter")
+
+    # The run goes on where it ended, and a further Adversary is trained against what it becomes.
+    ended = max(reasoner.iterdir())
+    weights = (ended / "model.safetensors").read_bytes()
+    subprocess.run(
+        command("extend", "small", "--rollouts", "400"), env=env, check=True, capture_output=True, timeout=300
+    )
+    longer = go_on()
+    (run,) = longer["runs"]
+    assert run["rollouts"] >= 400
+    assert (ended / "model.safetensors").read_bytes() == weights
+    assert max(reasoner.iterdir()) > ended
+    (earlier,) = longer["earlier"]
+    assert (earlier["rollouts"], earlier["figures"]) == (50, found["figures"])
+    after = json.loads((tmp_path / "runs" / "small-response-seirenes-0-after-400" / "config.json").read_text())
+    assert Path(after["model"]["path"]) == max(reasoner.iterdir())
+    assert {f["variant"] for f in longer["figures"] if f["measure"] == "exploitability"} == {"start", "seirenes"}
 
 
 def test_a_stopped_study_stops_what_it_is_running(env, tmp_path):

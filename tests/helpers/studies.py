@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from helpers.evals import fill
 
-from seirenes_app.services.study.definition import START, PartKind, new_study, parts_of, read_definition, run_part
+from seirenes_app.services.study.definition import START, PartKind, new_study, parts_of, read_definition
 from seirenes_app.services.study.execution import EARLY, PartStatus, reasoner_name
 from training.core.types import Condition
 from training.evaluation.eval_dir import describe_suite
@@ -69,7 +69,7 @@ def measured_study(tmp_path, study, skill=SKILL, *, seeds=None, exploits=True):
     )  # fmt: skip
     for part in parts_of(study):
         if part.kind is PartKind.RUN and part.seed in seeds:
-            record(run_part(part.variant, part.seed), tmp_path / "runs" / part.id.replace("/", "-"))
+            record(part.id, tmp_path / "runs" / part.id.replace("/", "-"))
         if part.kind is PartKind.EXPLOIT and part.seed in seeds and exploits:
             name = reasoner_name(part.variant, part.seed)
             writer = Target("best response", "/models/response")

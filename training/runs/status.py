@@ -309,6 +309,10 @@ class RunState(ProcessState):
         last = self.history.last_step
         return self.launched_step if last is None else last
 
+    def has_reached(self, steps: int, max_rollouts: int) -> bool:
+        """Whether a run with these limits, of which 0 rollouts is none, has nothing left to train."""
+        return self.done_steps >= steps or 0 < max_rollouts <= float(self.latest.get("rollouts_total") or 0)
+
     @property
     def eta_s(self) -> float | None:
         """Seconds of work left at the pace since the newest launch; None before its first step or when it is over."""

@@ -54,6 +54,7 @@ from seirenes_app.services.study.results import (
     differences_table,
     gates_sentence,
     goal_sentence,
+    lengths_table,
     main_table,
     read_results,
     seeds_table,
@@ -407,6 +408,8 @@ def _study(paths: StudyDir) -> StudySection:
             (f"Paired differences in points, at equal {basis}", differences_table(results, basis)),
         )
     ]
+    if results.earlier:
+        tables.append(("Share right with its 95% interval, by rollouts a run", lengths_table(results)))
     said = tuple(filter(None, (*conclusions(results), gates_sentence(results), unread_sentence(results))))
     return StudySection(results, said, tuple(f"Goal: {goal_sentence(g)}" for g in results.goals), tuple(tables))
 

@@ -93,6 +93,8 @@ class StudyDefinition:
     created: str = ""
     added: tuple[int, ...] = ()
     """Those of the seeds that were added after the study had begun."""
+    shorter: tuple[int, ...] = ()
+    """The rollouts of every run before the study was extended to more, ascending."""
 
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)
@@ -114,7 +116,8 @@ class PartKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Part:
     """One recorded item of a study. `needs` are the ids of parts that must have finished; MEASURES takes what has.
-    `number` counts the best responses to one Reasoner, from 1."""
+    `number` counts the best responses to one Reasoner, from 1. `length`: the rollouts of the runs that it is about,
+    where the study was extended to them; 0 otherwise."""
 
     id: str
     kind: PartKind
@@ -122,49 +125,60 @@ class Part:
     seed: int = 0
     needs: tuple[str, ...] = ()
     number: int = 1
+    length: int = 0
 
     @property
     def title(self) -> str:
         of = f"{self.variant}, seed {self.seed}" if self.variant != START else START
         again = f" ({self.number})" if self.number > 1 else ""
+        after = f" after {self.length:,} rollouts" if self.length else ""
         return {
-            PartKind.RUN: f"training {of}",
-            PartKind.RESPONSE: f"best response to {of}{again}",
-            PartKind.EXPLOIT: f"exploitability of {of}{again}",
-            PartKind.MEASURES: "measures of all Reasoners",
+            PartKind.RUN: f"training {of}" + (f" to {self.length:,} rollouts" if self.length else ""),
+            PartKind.RESPONSE: f"best response to {of}{after}{again}",
+            PartKind.EXPLOIT: f"exploitability of {of}{after}{again}",
+            PartKind.MEASURES: f"measures of all Reasoners{after}",
         }[self.kind]
 
 
 def parts_of(study: StudyDefinition) -> tuple[Part, ...]:
     """All parts in the order in which they are done: seed by seed, so that the first seed can be read early."""
     found: list[Part] = []
+    length = study.rollouts if study.shorter else 0
     for number, seed in enumerate(study.seeds):
-        runs = [Part(_id(PartKind.RUN, v.name, seed), PartKind.RUN, v.name, seed) for v in study.variants]
+        runs = [Part(run_part(study, v.name, seed), PartKind.RUN, v.name, seed, length=length) for v in study.variants]
         found += runs
         if study.response.rollouts:
             if number == 0:
-                found += _responses(study, START, seed, ())
+                # The model that all runs begin with is the same, however long they are.
+                found += _responses(study, Part("", PartKind.RUN, START, seed), ())
             for run in runs:
-                found += _responses(study, run.variant, seed, (run.id,))
-    return (*found, Part(str(PartKind.MEASURES), PartKind.MEASURES))
+                found += _responses(study, run, (run.id,))
+    return (*found, Part(_id(PartKind.MEASURES, length=length), PartKind.MEASURES, length=length))
 
 
-def _responses(study: StudyDefinition, variant: str, seed: int, needs: tuple[str, ...]) -> Iterator[Part]:
+def _responses(study: StudyDefinition, run: Part, needs: tuple[str, ...]) -> Iterator[Part]:
+    variant, seed, length = run.variant, run.seed, run.length
     for number in range(1, study.response.repeats + 1):
-        response = _id(PartKind.RESPONSE, variant, seed, number)
-        yield Part(response, PartKind.RESPONSE, variant, seed, needs, number)
-        exploit = _id(PartKind.EXPLOIT, variant, seed, number)
-        yield Part(exploit, PartKind.EXPLOIT, variant, seed, (response,), number)
+        response = _id(PartKind.RESPONSE, variant, seed, number=number, length=length)
+        yield Part(response, PartKind.RESPONSE, variant, seed, needs, number, length)
+        exploit = _id(PartKind.EXPLOIT, variant, seed, number=number, length=length)
+        yield Part(exploit, PartKind.EXPLOIT, variant, seed, (response,), number, length)
 
 
-def _id(kind: PartKind, variant: str, seed: int, number: int = 1) -> str:
-    # The first has the name that it has in studies of versions that knew only one.
-    return f"{kind}/{variant}/{seed}" + (f"/{number}" if number > 1 else "")
+def _id(kind: PartKind, *of: str | int, number: int = 1, length: int = 0) -> str:
+    # The first response, and a part of a study that was not extended, have the names that they have in studies of
+    # versions that knew neither.
+    return "/".join(map(str, (kind, *of, *([number] if number > 1 else [])))) + (f"@{length}" if length else "")
 
 
-def run_part(variant: str, seed: int) -> str:
+def run_part(study: StudyDefinition, variant: str, seed: int) -> str:
     """The id of the part that trains this variant with this seed."""
-    return _id(PartKind.RUN, variant, seed)
+    return _id(PartKind.RUN, variant, seed, length=study.rollouts if study.shorter else 0)
+
+
+def at_shorter(study: StudyDefinition) -> tuple[StudyDefinition, ...]:
+    """The study as it was before each extension to more rollouts a run, the shortest first."""
+    return tuple(replace(study, rollouts=n, shorter=study.shorter[:i]) for i, n in enumerate(study.shorter))
 
 
 # ---------------------------------------------------------------------- configurations of its runs
@@ -385,10 +399,12 @@ def save_study(paths: StudyDir, study: StudyDefinition) -> None:
 
 
 def extended(
-    study: StudyDefinition, seeds: Sequence[int] = (), responses: int | None = None, *, begun: bool
-) -> StudyDefinition:
-    """The study with these seeds as well, and with so many best responses to each Reasoner. A UserError where it has a
-    seed already, where there would be fewer best responses, and where nothing is added."""
+    study: StudyDefinition, seeds: Sequence[int] = (), responses: int | None = None, rollouts: int | None = None,
+    *, begun: bool,
+) -> StudyDefinition:  # fmt: skip
+    """The study with these seeds as well, with so many best responses to each Reasoner, and with runs of so many
+    rollouts. A UserError where it has a seed already, where one of the other figures would be lower, and where nothing
+    is added."""
     there = [str(seed) for seed in seeds if seed in study.seeds]
     if there:
         known = ", ".join(map(str, study.seeds))
@@ -397,11 +413,26 @@ def extended(
     if responses is not None and (responses < before or not response.rollouts):
         has = f"{before} to each Reasoner, which can only become more" if response.rollouts else "none"
         raise UserError(f"The study {study.name} cannot have {responses} best responses: it has {has}.")
-    if not seeds and responses in (None, before):
-        raise UserError("Nothing is added. Name at least one further seed, or more best responses to each Reasoner.")
-    added = (*study.added, *seeds) if begun else study.added
-    response = replace(response, repeats=responses or before)
-    larger = replace(study, seeds=(*study.seeds, *seeds), added=added, response=response)
+    length = study.rollouts if rollouts is None else rollouts
+    if length < study.rollouts:
+        raise UserError(
+            f"The study {study.name} cannot have runs of {length:,} rollouts: it has {study.rollouts:,} each, which "
+            "can only become more."
+        )
+    longer = length > study.rollouts
+    if not seeds and responses in (None, before) and not longer:
+        raise UserError(
+            "Nothing is added. Name at least one further seed, more best responses to each Reasoner, or more rollouts "
+            "a run."
+        )
+    larger = replace(
+        study,
+        seeds=(*study.seeds, *seeds),
+        added=(*study.added, *seeds) if begun else study.added,
+        response=replace(response, repeats=responses or before),
+        rollouts=length,
+        shorter=(*study.shorter, study.rollouts) if begun and longer else study.shorter,
+    )
     check_definition(larger, f"the study {study.name}")
     return larger
 

@@ -44,6 +44,7 @@ from seirenes_app.services.study.definition import (
     PartKind,
     StudyDefinition,
     StudyDir,
+    at_shorter,
     base_config,
     extended,
     list_studies,
@@ -64,7 +65,7 @@ from training.runs.config import EngineConfig, RunConfig, has_own_adversary, loa
 from training.runs.control import ProcessControl, StopRequested, StopSignal, heartbeat, recorded_process
 from training.runs.events import Event, EventKind, EventLog
 from training.runs.lock import RunLock
-from training.runs.paths import RunPaths, new_run
+from training.runs.paths import RunPaths, change_settings, new_run
 from training.runs.processes import (
     ProcessWatch,
     StopEscalation,
@@ -218,23 +219,26 @@ def start_study(paths: StudyDir) -> int:
     return start_process(paths, [MODULE])
 
 
-def extend_study(paths: StudyDir, seeds: Sequence[int] = (), responses: int | None = None) -> StudyDefinition:
-    """Add seeds, or best responses to each Reasoner, to a study that does not run; returns what it is now. What is done
-    is kept, but for the measures of all Reasoners, which further seeds make again. A UserError for a study that runs,
-    and for what cannot be added."""
+def extend_study(
+    paths: StudyDir, seeds: Sequence[int] = (), responses: int | None = None, rollouts: int | None = None
+) -> StudyDefinition:
+    """Add seeds, best responses to each Reasoner, or rollouts to each run, to a study that does not run; returns what
+    it is now. What is done is kept: further seeds make the measures of all Reasoners again, and runs that go on to more
+    rollouts are measured once more. A UserError for a study that runs, and for what cannot be added."""
     # Whoever saw the study end may extend it at once.
     process_at_work(paths)
     held = RunLock(paths.lock)
     held.acquire()
     try:
         begun = StudyWatch(paths).poll().last_t > 0
-        larger = extended(read_study(paths), seeds, responses, begun=begun)
+        larger = extended(read_study(paths), seeds, responses, rollouts, begun=begun)
         save_study(paths, larger)
         if begun:
             # However it had ended, something is left to do now.
             what = (
                 f"{count_of(len(seeds), 'seed')} added: {', '.join(map(str, seeds))}" if seeds else "",
                 f"{count_of(larger.response.repeats, 'best response')} to each Reasoner" if responses else "",
+                f"{larger.rollouts:,} rollouts a run" if rollouts else "",
             )
             message = f"{'; '.join(filter(None, what))}. Resume it any time."
             with closing(EventLog(paths.events)) as log:
@@ -256,8 +260,32 @@ class Expected(NamedTuple):
     """The same, or what it would take on this machine: how long it is beside the other parts."""
 
 
-def expected_times(study: StudyDefinition, library: RunRepository) -> dict[str, Expected]:
-    """Of every part, estimated as a single run or evaluation is. Reads the models' small files."""
+def parts_left(study: StudyDefinition, state: StudyState) -> tuple[Part, ...]:
+    """What is to be done; all Reasoners are measured again where one is yet to be trained."""
+    left = [p for p in parts_of(study) if state.of(p.id).status is not PartStatus.FINISHED]
+    if any(p.kind is PartKind.RUN for p in left) and left[-1].kind is not PartKind.MEASURES:
+        left.append(parts_of(study)[-1])
+    return tuple(left)
+
+
+class _Before(NamedTuple):
+    """What a run had when the study was extended to more rollouts: nothing, where it had not finished or is no run."""
+
+    rollouts: int = 0
+    seconds: float = 0.0
+
+
+def _before(study: StudyDefinition, states: Mapping[str, PartState], part: Part) -> _Before:
+    if part.kind is not PartKind.RUN:
+        return _Before()
+    each = [(s.rollouts, states.get(run_part(s, part.variant, part.seed), PartState())) for s in at_shorter(study)]
+    done = [(rollouts, state.seconds) for rollouts, state in each if state.status is PartStatus.FINISHED]
+    return _Before(done[-1][0], sum(seconds for _, seconds in done)) if done else _Before()
+
+
+def expected_times(study: StudyDefinition, library: RunRepository, state: StudyState) -> dict[str, Expected]:
+    """Of every part, estimated as a single run or evaluation is; of a run that goes on, what is new. Reads the models'
+    small files."""
     past, workspace = library.list_runs(), library.shared_file
     base = base_config(study)
     of_config: dict[str, Expected] = {}
@@ -272,7 +300,9 @@ def expected_times(study: StudyDefinition, library: RunRepository) -> dict[str, 
     found: dict[str, Expected] = {}
     for part in parts_of(study):
         if part.kind is PartKind.RUN:
-            found[part.id] = training(part.variant, run_config(study, part.variant, part.seed))
+            whole = training(part.variant, run_config(study, part.variant, part.seed))
+            new = 1 - _before(study, state.parts, part).rollouts / study.rollouts
+            found[part.id] = Expected(None if whole.seconds is None else whole.seconds * new, whole.weight * new)
         elif part.kind is PartKind.RESPONSE:
             found[part.id] = training(part.kind, response_config(study, base.model.path, base, part.seed))
         else:
@@ -310,9 +340,12 @@ def _row_seconds(config: RunConfig) -> float:
 
 def run_folder(paths: StudyDir, library: RunRepository, part: Part) -> RunPaths:
     """The folder of a part's run, decided by study and part, whether or not it is there."""
-    names = [paths.run_id, *([str(part.kind)] if part.kind is PartKind.RESPONSE else []), part.variant, str(part.seed)]
-    again = [str(part.number)] if part.number > 1 else []
-    return RunPaths(library.runs_root / "-".join((*names, *again)).replace(" ", "-"))
+    of_run = part.kind is PartKind.RUN
+    names = [paths.run_id, *([] if of_run else [str(part.kind)]), part.variant, str(part.seed)]
+    names += [str(part.number)] if part.number > 1 else []
+    # A run goes on where it is; a best response is one to the Reasoner that it had at an end.
+    names += [f"after-{part.length}"] if part.length and not of_run else []
+    return RunPaths(library.runs_root / "-".join(names).replace(" ", "-"))
 
 
 def last_step(run: RunPaths) -> int:
@@ -427,8 +460,9 @@ class StudyProcess:
         self.paths, self.log, self.control, self.library = paths, log, control, library
         self.study = read_study(paths)
         self.parts = parts_of(self.study)
-        self.states: dict[str, PartState] = dict(StudyWatch(paths).poll().parts)
-        self.expected = expected_times(self.study, library)
+        state = StudyWatch(paths).poll()
+        self.states: dict[str, PartState] = dict(state.parts)
+        self.expected = expected_times(self.study, library, state)
         self._reported = 0.0
 
     def run(self) -> str:
@@ -487,7 +521,7 @@ class StudyProcess:
     # ------------------------------------------------------------------ runs
 
     def _run_of(self, variant: str, seed: int) -> RunPaths:
-        return RunPaths(Path(self.states[run_part(variant, seed)].folder))
+        return RunPaths(Path(self.states[run_part(self.study, variant, seed)].folder))
 
     def _reasoner(self, part: Part) -> tuple[Path | str, RunConfig]:
         """The frozen Reasoner that a part is about, and the configuration that it was trained with."""
@@ -504,13 +538,21 @@ class StudyProcess:
             run.config.with_name(run.config.name + ".tmp").unlink(missing_ok=True)
             new_run(run.root.parent, startable(config), run.run_id)
             self._tag(run)
+        elif load_config(run.config).max_rollouts < config.max_rollouts:
+            change_settings(run, (f"steps={config.steps}", f"max_rollouts={config.max_rollouts}"))
         self._record(part, PartState(PartStatus.RUNNING, str(run.root)))
 
-        def share(state: RunState) -> float:
-            done = float(state.latest.get("rollouts_total") or 0.0)
-            return min(1.0, done / config.max_rollouts)
+        begun = _before(self.study, self.states, part).rollouts
 
-        state = self._await(part, run, watch_run(run), lambda: start_trainer(run), share)
+        def share(state: RunState) -> float:
+            done = float(state.latest.get("rollouts_total") or 0.0) - begun
+            return min(1.0, max(0.0, done) / (config.max_rollouts - begun))
+
+        def whole(state: RunState) -> bool:
+            # One that had ended goes on where the study was extended to more rollouts.
+            return state.has_reached(config.steps, config.max_rollouts)
+
+        state = self._await(part, run, watch_run(run), lambda: start_trainer(run), share, whole)
         self._finish(part, run, state)
 
     def _tag(self, run: RunPaths) -> None:
@@ -561,15 +603,16 @@ class StudyProcess:
 
     def _await(
         self, part: Part, paths: RunPaths, watch: ProcessWatch[State], start: Callable[[], int],
-        share: Callable[[State], float],
+        share: Callable[[State], float], whole: Callable[[State], bool] = lambda _: True,
     ) -> State:  # fmt: skip
-        """Start the part's process where it does not run, and wait for its end; a crash starts it again."""
+        """Start the part's process where it does not run, and wait for its end; a crash starts it again. One that has
+        finished before is done where it is `whole`."""
         for _ in range(1 + CRASHES):
             while (state := watch.poll()).over and running_process(paths) is not None:
                 # It has written how it ended and closes down.
                 time.sleep(POLL_S)
                 self._stop_if_asked(part, paths)
-            if state.status is RunStatus.FINISHED:
+            if state.status is RunStatus.FINISHED and whole(state):
                 return state
             found = heard = running_process(paths) is not None
             if not found:
@@ -598,20 +641,26 @@ class StudyProcess:
             raise StopRequested
 
     def _finish(self, part: Part, paths: RunPaths, state: ProcessState) -> None:
+        seconds = self._seconds_of(part, state)
         if state.status is RunStatus.STOPPED:
-            self._record(part, PartState(PartStatus.STOPPED, str(paths.root), "It was stopped.", state.active_s))
+            self._record(part, PartState(PartStatus.STOPPED, str(paths.root), "It was stopped.", seconds))
             raise StopRequested
         if state.status is not RunStatus.FINISHED:
             tail = " ".join(log_tail(paths, 2))
             raise _PartFailed(state.message or f"{paths.run_id} {state.status}. Its log ends with: {tail}")
-        self._record(part, PartState(PartStatus.FINISHED, str(paths.root), "", state.active_s))
+        self._record(part, PartState(PartStatus.FINISHED, str(paths.root), "", seconds))
+
+    def _seconds_of(self, part: Part, state: ProcessState) -> float:
+        """What its process has worked for this part."""
+        return max(0.0, state.active_s - _before(self.study, self.states, part).seconds)
 
     def _report(self, part: Part, share: float, state: ProcessState) -> None:
         if time.monotonic() - self._reported < REPORT_S:
             return
         self._reported = time.monotonic()
-        left, known = self._seconds_left(part, share, state.active_s)
-        whole = sum(s.seconds for s in self.states.values()) + state.active_s + left
+        active_s = self._seconds_of(part, state)
+        left, known = self._seconds_left(part, share, active_s)
+        whole = sum(s.seconds for s in self.states.values()) + active_s + left
         self.log.write(
             EventKind.STAGE, stage=part.kind, part=part.id, part_share=round(share, 4),
             share=round(1 - left / whole, 4) if whole else 0.0, eta_s=round(left, 1) if known else None,

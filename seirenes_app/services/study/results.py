@@ -8,10 +8,11 @@ a problem and a seed at a time. Reads the folders of a study; changes nothing.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from seirenes_app.services.study.definition import (
     PartKind,
     StudyDefinition,
     StudyDir,
+    at_shorter,
     parts_of,
     read_study,
     run_config,
@@ -242,6 +244,8 @@ class StudyResults:
     runs: tuple[SeedRun, ...]
     writing: Mapping[str, float]
     """Share of its hints that passed the gates, by who wrote them."""
+    earlier: tuple[StudyResults, ...] = ()
+    """The same before each extension to more rollouts a run, the shortest runs first."""
 
     def figure(self, variant: str, measure: Measure, basis: Basis = Basis.ROLLOUTS) -> Figure | None:
         found = self.figures.get(basis, ())
@@ -412,6 +416,11 @@ def read_results(paths: StudyDir, state: StudyState | None = None) -> StudyResul
     """All figures of the parts that have finished. Opens databases: call it off the window's thread."""
     study = read_study(paths)
     state = state or StudyWatch(paths).poll()
+    earlier = (_results(shorter, state) for shorter in at_shorter(study))
+    return replace(_results(study, state), earlier=tuple(r for r in earlier if len(r.rows()) > 1))
+
+
+def _results(study: StudyDefinition, state: StudyState) -> StudyResults:
     found = _Collector(study)
     for part in parts_of(study):
         recorded = state.of(part.id)
@@ -493,7 +502,7 @@ def _goals(study: StudyDefinition, found: _Collector) -> Iterator[Goal]:
 def _seed_runs(study: StudyDefinition, state: StudyState) -> Iterator[SeedRun]:
     for variant in study.variants:
         for seed in study.seeds:
-            recorded: PartState = state.of(run_part(variant.name, seed))
+            recorded: PartState = state.of(run_part(study, variant.name, seed))
             seconds, rollouts, steps = 0.0, 0, 0
             if recorded.folder and (run := read_run(RunPaths(Path(recorded.folder))).state) is not None:
                 seconds, steps = played_seconds(run), run.done_steps
@@ -531,6 +540,20 @@ def seeds_table(results: StudyResults, basis: Basis = Basis.ROLLOUTS, measures: 
     return DataTable(("", "seed", "steps", "rollouts", "CPU time", *(TEXTS[m].title for m in shown)), tuple(rows))
 
 
+def lengths_table(results: StudyResults, measures: Sequence[Measure] = MAIN) -> DataTable:
+    """Rows are variants after each number of rollouts that their runs were extended to; empty where they were not."""
+    each = (*results.earlier, results) if results.earlier else ()
+    shown = [m for m in measures if any(m in r.measures() for r in each)]
+    rows: list[tuple[Value, ...]] = []
+    for variant in results.variants:
+        for r in each:
+            cells = [r.figure(variant, m) for m in shown]
+            if any(cells):
+                found = (percent_interval(c.mean.interval) if c else UNKNOWN for c in cells)
+                rows.append((variant, f"{r.rollouts:,}", *found))
+    return DataTable(("", "rollouts a run", *(TEXTS[m].title for m in shown)), tuple(rows))
+
+
 def differences_table(results: StudyResults, basis: Basis = Basis.ROLLOUTS) -> DataTable:
     """Paired differences in points, of the main measures."""
     rows: list[tuple[Value, ...]] = [
@@ -545,15 +568,16 @@ def differences_table(results: StudyResults, basis: Basis = Basis.ROLLOUTS) -> D
 
 
 def all_figures(results: StudyResults) -> DataTable:
-    """Every figure as numbers, for CSV: means with their intervals, one row for all seeds and one for each."""
-    columns = ("basis", "variant", "measure", "seed", "mean", "low", "high", "seeds", "problems", "unreadable",
-               "truncated")  # fmt: skip
+    """Every figure as numbers, for CSV: means with their intervals, one row for all seeds and one for each; those of
+    shorter runs, before the study was extended, first."""
+    columns = ("rollouts", "basis", "variant", "measure", "seed", "mean", "low", "high", "seeds", "problems",
+               "unreadable", "truncated")  # fmt: skip
     rows: list[tuple[Value, ...]] = []
-    for basis, figures in results.figures.items():
-        for f in figures:
+    for r, basis in itertools.product((*results.earlier, results), Basis):
+        for f in r.figures[basis]:
             mean = f.mean
             unread = (f.unread.unreadable, f.unread.truncated)
-            head: tuple[Value, ...] = (str(basis), f.variant, str(f.measure))
+            head: tuple[Value, ...] = (r.rollouts, str(basis), f.variant, str(f.measure))
             rows.append((*head, "all", *_limits(mean.interval), mean.seeds, mean.problems, *unread))
             rows += [(*head, seed, *_limits(i), 1, mean.problems, *unread) for seed, i in f.by_seed]
     return DataTable(columns, tuple(rows))
@@ -582,11 +606,16 @@ def goal_sentence(goal: Goal) -> str:
 
 def conclusions(results: StudyResults) -> tuple[str, ...]:
     """What was shown and what was not, in sentences, from the typed goals and differences."""
-    if not results.figures[Basis.ROLLOUTS]:
+    measured = bool(results.figures[Basis.ROLLOUTS])
+    if not measured and not results.earlier:
         return ("Nothing is measured yet.",)
-    found = [_scope(results)]
+    found = [_scope(results) if measured else f"Nothing is measured yet after {results.rollouts:,} rollouts a run."]
     for measure in (Measure.EXPLOITABILITY, Measure.POOL):
-        found += _ahead(results, measure)
+        found += _ahead(results, measure) if measured else []
+        found += [
+            f"After {r.rollouts:,} rollouts. {text}" for r in results.earlier if measure in r.measures()
+            for text in _ahead(r, measure)
+        ]  # fmt: skip
     found += _price(results)
     found += _deafness(results)
     if results.measures(Basis.TIME):
@@ -602,9 +631,11 @@ def _scope(results: StudyResults) -> str:
     )
     if seeds == 1:
         text += " One seed says nothing of other seeds, so no difference is called shown."
-    if results.added:
-        names = f"{'Seed' if len(results.added) == 1 else 'Seeds'} {', '.join(map(str, results.added))}"
-        text += f" {names} added after the study had begun: if its figures were the reason, intervals are too narrow."
+    seeds_added = f"{'Seed' if len(results.added) == 1 else 'Seeds'} {', '.join(map(str, results.added))} added"
+    longer = f"Runs extended from {results.earlier[-1].rollouts:,} rollouts" if results.earlier else ""
+    changes = "; ".join(filter(None, (seeds_added if results.added else "", longer)))
+    if changes:
+        text += f" {changes} after the study had begun: if its figures were the reason, intervals are too narrow."
     return text
 
 

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QLayoutItem,
     QScrollArea,
     QSizePolicy,
+    QSpinBox,
     QWidget,
 )
 
@@ -188,6 +189,16 @@ class _Wheel(QObject):
             event.ignore()
             return True
         return False
+
+
+def number_field(low: int, high: int, *, step: int = 1) -> QSpinBox:
+    """A field for a whole number."""
+    field = QSpinBox()
+    field.setRange(low, high)
+    field.setSingleStep(step)
+    field.setGroupSeparatorShown(True)
+    ignore_wheel(field)
+    return field
 
 
 def ignore_wheel(field: QAbstractSpinBox | QComboBox) -> None:

@@ -70,6 +70,7 @@ def test_seeds_can_be_added(folder, capsys):
     )
     assert "2 best responses of 50 rollouts to each" in call(capsys, "show", "my-2").out
     assert json.loads(call(capsys, "extend", "my-2", "--responses", "3", "--json").out)["responses"] == 3
+    assert json.loads(call(capsys, "extend", "my", "--rollouts", "1600", "--json").out)["rollouts"] == 1600
     assert "has seed 3 already" in call(capsys, "extend", "my", "--seeds", "3", code=2).err
     with pytest.raises(SystemExit):
         call(capsys, "extend", "my", "--seeds", "three")

@@ -36,6 +36,7 @@ from seirenes_app.services.study.execution import (
     expected_times,
     extend_study,
     measures_plan,
+    parts_left,
     played_seconds,
     read_summary,
     reduce,
@@ -55,6 +56,7 @@ from seirenes_app.services.study.results import (
     conclusions,
     differences_table,
     goal_sentence,
+    lengths_table,
     main_table,
     read_results,
     seeds_table,
@@ -200,7 +202,7 @@ def test_the_best_response_trains_a_new_adversary_alone(tmp_path):
 
 def test_the_time_of_every_part_is_estimated(tmp_path):
     study = define(tmp_path)
-    expected = expected_times(study, RunRepository(tmp_path / "runs"))
+    expected = expected_times(study, RunRepository(tmp_path / "runs"), StudyState())
     assert set(expected) == {p.id for p in parts_of(study)}
     assert all(e.seconds > 0 for e in expected.values())
     assert sum_seconds(expected.values()) == sum(e.seconds for e in expected.values())
@@ -208,7 +210,9 @@ def test_the_time_of_every_part_is_estimated(tmp_path):
 
 def test_of_a_server_no_time_is_guessed_and_the_parts_are_still_weighed(tmp_path):
     library = RunRepository(tmp_path / "runs")
-    here, there = (expected_times(study, library) for study in (define(tmp_path), define(tmp_path, SERVED)))
+    here, there = (
+        expected_times(study, library, StudyState()) for study in (define(tmp_path), define(tmp_path, SERVED))
+    )
     assert there["run/static/0"].seconds is None
     assert there["run/static/0"].weight == here["run/static/0"].seconds
     assert there["measures"].seconds == there["measures"].weight > 0
@@ -355,7 +359,7 @@ def test_without_a_best_response_exploitability_is_said_not_to_be_measured(tmp_p
 
 def test_a_study_can_leave_out_the_pool(tmp_path):
     study = define(tmp_path, "pool = false\n" + DEFINITION)
-    whole, without = (expected_times(s, RunRepository(tmp_path)) for s in (define(tmp_path), study))
+    whole, without = (expected_times(s, RunRepository(tmp_path), StudyState()) for s in (define(tmp_path), study))
     assert without["measures"].seconds < whole["measures"].seconds / 2
     assert without["run/static/0"] == whole["run/static/0"]
     found = read_results(measured_study(tmp_path, study, exploits=False))
@@ -470,6 +474,69 @@ def test_best_responses_are_added_and_never_taken_away(tmp_path):
     plain = new_study(define(tmp_path, seeds=(0,), name="plain.toml"), tmp_path / "studies")
     with pytest.raises(UserError, match="it has none"):
         extend_study(plain, responses=2)
+
+
+def test_runs_go_on_to_more_rollouts_and_what_was_measured_before_stays_beside_it(tmp_path):
+    study = with_responses(define(tmp_path, seeds=(0, 1)))
+    paths = measured_study(tmp_path, study)
+    before, first = read_results(paths), StudyWatch(paths).poll()
+    longer = extend_study(paths, rollouts=1600)
+    assert (longer.rollouts, longer.shorter) == (1600, (400,))
+    state, library = StudyWatch(paths).poll(), RunRepository(tmp_path / "runs")
+    assert "1,600 rollouts a run" in state.message
+    left = parts_left(longer, state)
+    # The best response to the start stays: it is the same model.
+    assert {p.variant for p in parts_of(longer) if p not in left} == {"start"}
+    run, response = (
+        next(p for p in left if p.kind is kind and p.variant == "seirenes")
+        for kind in (PartKind.RUN, PartKind.RESPONSE)
+    )
+    assert (run.title, response.title) == (
+        "training seirenes, seed 0 to 1,600 rollouts", "best response to seirenes, seed 0 after 1,600 rollouts",
+    )  # fmt: skip
+    assert run_folder(paths, library, run) == run_folder(paths, library, parts_of(study)[0])
+    assert run_folder(paths, library, response).run_id.endswith("response-seirenes-0-after-1600")
+    whole = expected_times(replace(longer, shorter=()), library, first)["run/seirenes/0"].seconds
+    assert expected_times(longer, library, state)[run.id].seconds == pytest.approx(0.75 * whole)
+    after = read_results(paths)
+    assert [r.rollouts for r in after.earlier] == [400]
+    assert after.earlier[0].figures == before.figures
+    assert after.rows() == ("start",)
+    assert {row[1] for row in lengths_table(after).rows} == {"400"}
+    said = conclusions(after)
+    assert "extended from 400 rollouts" in said[0]
+    assert any(text.startswith("After 400 rollouts. Under best response: seirenes is ahead of static") for text in said)
+    assert {row[0] for row in all_figures(after).rows} == {400, 1600}
+
+
+def test_seeds_that_come_with_more_rollouts_are_trained_whole_and_two_extensions_add_up(tmp_path):
+    paths = measured_study(tmp_path, define(tmp_path, seeds=(0,)), exploits=False)
+    extend_study(paths, (1,), rollouts=800)
+    longer = extend_study(paths, rollouts=1600)
+    assert longer.shorter == (400, 800)
+    state, library = StudyWatch(paths).poll(), RunRepository(tmp_path / "runs")
+    expected = expected_times(longer, library, state)
+    assert expected["run/static/0@1600"].weight == pytest.approx(0.75 * expected["run/static/1@1600"].weight)
+    # What was not reached has no figures.
+    assert [r.rollouts for r in read_results(paths).earlier] == [400]
+
+
+def test_the_dry_run_counts_the_measures_that_further_seeds_make_again(tmp_path):
+    paths = measured_study(tmp_path, define(tmp_path, seeds=(0,)), exploits=False)
+    assert parts_left(read_study(paths), StudyWatch(paths).poll()) == ()
+    study = extend_study(paths, (1,))
+    left = parts_left(study, StudyWatch(paths).poll())
+    assert [p.kind for p in left] == [PartKind.RUN] * 3 + [PartKind.MEASURES]
+
+
+def test_rollouts_only_become_more(tmp_path):
+    paths = new_study(define(tmp_path, seeds=(0,)), tmp_path / "studies")
+    with pytest.raises(UserError, match="can only become more"):
+        extend_study(paths, rollouts=399)
+    with pytest.raises(UserError, match="Nothing is added"):
+        extend_study(paths, rollouts=400)
+    # Nothing was measured at the shorter length.
+    assert extend_study(paths, rollouts=500).shorter == ()
 
 
 def test_seeds_that_are_added_before_a_study_begins_are_its_own(tmp_path):

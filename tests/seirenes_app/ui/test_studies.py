@@ -187,16 +187,19 @@ def test_seeds_are_added_to_a_finished_study(bench, tmp_path):
     dialog.seeds.setText("2")
     dialog.seeds.textEdited.emit("2")
     bench.wait(dialog.only.isEnabled)
+    assert not view.lengths.isVisible()
+    dialog.rollouts.stepUp()
+    bench.wait(dialog.only.isEnabled)
     dialog.only.click()
     bench.wait(view.start.isVisible)
     assert view.start.text() == "Resume"
     found = read_study(paths)
-    assert (found.added, found.response.repeats) == ((2,), 3)
-    assert (
-        "1 seed added: 2; 3 best responses to each Reasoner" in view.progress.label.toolTip()
-        or view.progress.label.text()
-    )
-    bench.wait(lambda: "2 seeds of 3" in view.lines.itemAt(0).widget().text())
+    assert (found.added, found.response.repeats, found.rollouts, found.shorter) == ((2,), 3, 92_000, (46_000,))
+    said = "1 seed added: 2; 3 best responses to each Reasoner; 92,000 rollouts a run"
+    assert said in (view.progress.label.toolTip() or view.progress.label.text())
+    bench.wait(lambda: "yet after 92,000 rollouts" in view.lines.itemAt(0).widget().text())
+    assert view.lengths.isVisible()
+    assert {row[1] for row in view.lengths.model.rows} == {"46,000"}
     picture(bench, "extended")
 
 

@@ -614,6 +614,14 @@ def test_a_finished_run_is_not_resumed():
     assert play(LAUNCH, step(1), ("done", {"outcome": "stopped"})).can_resume
 
 
+@pytest.mark.parametrize(
+    ("steps", "rollouts", "reached"), [(2, 0, False), (1, 0, True), (9, 101, False), (9, 100, True), (9, 0, False)]
+)
+def test_what_a_run_has_reached_is_by_steps_or_by_rollouts(steps, rollouts, reached):
+    state = play(LAUNCH, ("step", {"step": 1, "metrics": {"rollouts_total": 100.0}}))
+    assert state.has_reached(steps, rollouts) is reached
+
+
 def test_unknown_kinds_change_nothing_but_the_sign_of_life():
     state = play(LAUNCH, step(1))
     later = play(LAUNCH, step(1), ("telepathy", {"x": 1}))

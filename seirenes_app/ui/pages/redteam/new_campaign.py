@@ -35,7 +35,16 @@ from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.pages.redteam.captions import LIMITS, WRITERS, describe_model
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_1, SPACE_2, SPACE_3, SPACE_4
-from seirenes_app.ui.widgets.boxes import FlowLayout, column, fill, ignore_wheel, make_grid, row, scroll_area
+from seirenes_app.ui.widgets.boxes import (
+    FlowLayout,
+    column,
+    fill,
+    ignore_wheel,
+    make_grid,
+    number_field,
+    row,
+    scroll_area,
+)
 from seirenes_app.ui.widgets.buttons import action_button, make_button
 from seirenes_app.ui.widgets.cards import Card
 from seirenes_app.ui.widgets.judge_dialog import JudgeDialog
@@ -640,9 +649,7 @@ def _name(text: str, buddy: QWidget | None = None) -> QLabel:
 
 
 def _spin_box(name: str, low: int, high: int) -> QSpinBox:
-    field = QSpinBox()
-    field.setRange(low, high)
+    field = number_field(low, high)
     field.setAccessibleName(name)
     field.setFixedWidth(FIELD_WIDTH)
-    ignore_wheel(field)
     return field

@@ -20,7 +20,7 @@ from seirenes_app.services.robustness.types import Trace
 from seirenes_app.ui.pages.robustness.rows_panel import TRACE_ROLES, describe_trace
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4, SPACE_6
-from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
+from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, number_field, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.check_list import CheckList
 from seirenes_app.ui.widgets.cost_dialogs import ask_cost
@@ -528,12 +528,10 @@ class RegradeDialog(PageDialog):
 
 
 def _spin_box(name: str, low: int, high: int, value: int) -> QSpinBox:
-    field = QSpinBox()
-    field.setRange(low, high)
+    field = number_field(low, high)
     field.setValue(value)
     field.setAccessibleName(name)
     field.setFixedWidth(86)
-    ignore_wheel(field)
     return field
 
 

@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHeaderView,
     QLineEdit,
-    QSpinBox,
     QTableView,
     QWidget,
 )
@@ -29,7 +28,6 @@ from seirenes_app.services.run_repository import RunRepository
 from seirenes_app.services.study.definition import (
     MOST_RESPONSES,
     BestResponse,
-    PartKind,
     StudyDefinition,
     StudyDir,
     bundled_definitions,
@@ -42,9 +40,11 @@ from seirenes_app.services.study.definition import (
 from seirenes_app.services.study.execution import (
     PartStatus,
     StudyRepository,
+    StudyState,
     StudySummary,
     expected_times,
     extend_study,
+    parts_left,
     start_study,
     sum_seconds,
 )
@@ -59,6 +59,7 @@ from seirenes_app.services.study.results import (
     differences_table,
     gates_sentence,
     goal_sentence,
+    lengths_table,
     main_table,
     read_results,
     seeds_table,
@@ -68,7 +69,7 @@ from seirenes_app.ui.charts.card import ChartCard, TableCard
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import SPACE_2, SPACE_3, SPACE_4
 from seirenes_app.ui.widgets.badges import BROKEN, STATUS_STYLES, Badge, BadgeStyle
-from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, row
+from seirenes_app.ui.widgets.boxes import column, fill, ignore_wheel, make_grid, number_field, row
 from seirenes_app.ui.widgets.buttons import make_button
 from seirenes_app.ui.widgets.cards import Card, EmptyState
 from seirenes_app.ui.widgets.dialogs import PageDialog
@@ -111,7 +112,7 @@ class StudyMonitor(QObject):
         self.summaries: tuple[StudySummary, ...] = ()
         self.stopping: set[Path] = set()
         self.chosen: Path | None = None
-        self._shown: tuple[Path, int, str, tuple[int, ...]] | None = None
+        self._shown: tuple[Path, int, str, StudyDefinition] | None = None
         """Of which study, with how many finished parts, which measures and seeds, the results were read last."""
         self._waits = 0
         self._timer = QTimer(self, interval=CHECK_MS)
@@ -161,8 +162,8 @@ class StudyMonitor(QObject):
         summary = self.find(self.chosen)
         if summary is None or summary.study is None or summary.state is None:
             return
-        measures = summary.state.of(PartKind.MEASURES).folder
-        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures, summary.study.seeds)
+        measures = summary.state.of(parts_of(summary.study)[-1].id).folder
+        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures, summary.study)
         if key == self._shown:
             return
         self._shown = key
@@ -190,11 +191,13 @@ class StudyMonitor(QObject):
 
         self._acts.run(work, done, lambda text: self.failed.emit("The study was not started", text))
 
-    def extend(self, paths: StudyDir, seeds: tuple[int, ...], responses: int | None, start: bool) -> None:
-        """Add seeds or best responses to a study that does not run, and go on with it where `start` says so."""
+    def extend(
+        self, paths: StudyDir, seeds: tuple[int, ...], responses: int | None, rollouts: int | None, start: bool
+    ) -> None:
+        """Add them to a study that does not run, and go on with it where `start` says so."""
 
         def work() -> None:
-            extend_study(paths, seeds, responses)
+            extend_study(paths, seeds, responses, rollouts)
             if start:
                 start_study(paths)
 
@@ -253,6 +256,9 @@ class _Checked:
     seconds: float | None
 
 
+MOST_ROLLOUTS = 100_000_000
+
+
 class NewStudyDialog(PageDialog):
     """A definition, and what is changed of it; shows its parts and the expected time. It starts nothing itself."""
 
@@ -284,8 +290,11 @@ class NewStudyDialog(PageDialog):
         ignore_wheel(self.definition)
         self.name, self.seeds = QLineEdit(), QLineEdit()
         self.rollouts, self.response, self.responses, self.problems = (
-            self._number(*limits) for limits in ((1, 100_000_000), (0, 100_000_000), (1, MOST_RESPONSES), (4, 100_000))
-        )
+            number_field(low, high, step=step)
+            for low, high, step in (
+                (1, MOST_ROLLOUTS, 1000), (0, MOST_ROLLOUTS, 1000), (1, MOST_RESPONSES, 1), (4, 100_000, 50),
+            )
+        )  # fmt: skip
         self.response.setSpecialValueText("none")
         self.about = make_label("", "muted", wrap=True)
         self.estimate, self.error = make_label("", "figure"), make_label("", "small", wrap=True)
@@ -317,14 +326,6 @@ class NewStudyDialog(PageDialog):
         self.go.setDefault(True)
         self._enable(False)
         fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.only, self.go)
-
-    def _number(self, low: int, high: int) -> QSpinBox:
-        field = QSpinBox()
-        field.setRange(low, high)
-        field.setGroupSeparatorShown(True)
-        field.setSingleStep(1000 if high > 100_000 else 50 if high > MOST_RESPONSES else 1)
-        ignore_wheel(field)
-        return field
 
     def _on_definition(self) -> None:
         if self.definition.currentText() == FROM_FILE and self.definition.currentData() is None:
@@ -374,7 +375,7 @@ class NewStudyDialog(PageDialog):
 
         def work() -> _Checked:
             study = read_definition(path, name=name, changes=changes)
-            return _Checked(study, sum_seconds(expected_times(study, library).values()))
+            return _Checked(study, sum_seconds(expected_times(study, library, StudyState()).values()))
 
         self._tasks.run(work, self._show_checked, self._show_error, key="study")
 
@@ -410,16 +411,18 @@ class NewStudyDialog(PageDialog):
 class _Extension:
     seeds: tuple[int, ...]
     responses: int | None
+    rollouts: int | None
     parts: int
     seconds: float | None
 
 
 class ExtendStudyDialog(PageDialog):
-    """Seeds and best responses to add to a study; shows what is to be done then and the expected time. It changes
-    nothing itself."""
+    """Seeds, best responses and rollouts to add to a study; shows what is to be done then and the expected time. It
+    changes nothing itself."""
 
-    extendRequested = Signal(object, object, bool)
-    """(the seeds, the best responses to each Reasoner or None, whether to go on with the study)"""
+    extendRequested = Signal(object, object, object, bool)
+    """(the seeds, the best responses to each Reasoner and the rollouts of a run, either None where it stays, whether to
+    go on with the study)"""
 
     def __init__(
         self, summary: StudySummary, tasks: TaskRunner, library: RunRepository | None = None,
@@ -431,10 +434,13 @@ class ExtendStudyDialog(PageDialog):
         study = summary.study
         there, response = (study.seeds, study.response) if study is not None else ((), BestResponse())
         self.seeds = QLineEdit(", ".join(str(max(there, default=-1) + 1 + i) for i in range(max(1, len(there)))))
-        self.responses = QSpinBox()
-        self.responses.setRange(response.repeats, MOST_RESPONSES)
-        ignore_wheel(self.responses)
-        fields: list[tuple[str, QWidget, str]] = [("Seeds to add", self.seeds, "One run of every variant for each")]
+        rollouts = study.rollouts if study is not None else 1
+        self.responses = number_field(response.repeats, MOST_RESPONSES)
+        self.rollouts = number_field(rollouts, MOST_ROLLOUTS, step=rollouts)
+        fields: list[tuple[str, QWidget, str]] = [
+            ("Seeds to add", self.seeds, "One run of every variant for each"),
+            ("Rollouts of a run", self.rollouts, "Runs go on where they ended, and are measured again"),
+        ]
         if response.rollouts:
             tip = "Adversaries trained against each frozen Reasoner with seeds of their own; the figure is their mean"
             fields.append(("Best responses to each", self.responses, tip))
@@ -449,15 +455,17 @@ class ExtendStudyDialog(PageDialog):
             self.said,
             SPACE_2,
             make_label("More seeds make the intervals narrower; so do more best responses, whose results differ by "
-                       "chance. Where the figures so far are the reason to add seeds, the intervals become a little "
-                       "too narrow; the study says which seeds were added.", "muted", wrap=True),
+                       "chance. More rollouts say whether a lead grows with training. Where the figures so far are the "
+                       "reason to add them, the intervals become a little too narrow; the study says what was added.",
+                       "muted", wrap=True),
         )  # fmt: skip
         self.only = make_button("Add", clicked=lambda: self._finish(start=False), tip="Start it later")
         self.go = make_button("Add and start", "play", kind="primary", clicked=lambda: self._finish(start=True))
         self.go.setDefault(True)
         fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.only, self.go)
         self.seeds.textEdited.connect(self._check)
-        self.responses.valueChanged.connect(self._check)
+        for number in (self.responses, self.rollouts):
+            number.valueChanged.connect(self._check)
         self._check()
 
     def _check(self) -> None:
@@ -467,16 +475,13 @@ class ExtendStudyDialog(PageDialog):
         if study is None or state is None:
             return
         responses = self.responses.value() if self.responses.value() > study.response.repeats else None
+        rollouts = self.rollouts.value() if self.rollouts.value() > study.rollouts else None
 
         def work() -> _Extension:
             seeds = read_seeds(text)
-            larger = extended(study, seeds, responses, begun=True)
-            expected = expected_times(larger, library)
-            left = [
-                p for p in parts_of(larger)
-                if (p.kind is PartKind.MEASURES and seeds) or state.of(p.id).status is not PartStatus.FINISHED
-            ]  # fmt: skip
-            return _Extension(seeds, responses, len(left), sum_seconds(expected[p.id] for p in left))
+            larger = extended(study, seeds, responses, rollouts, begun=True)
+            expected, left = expected_times(larger, library, state), parts_left(larger, state)
+            return _Extension(seeds, responses, rollouts, len(left), sum_seconds(expected[p.id] for p in left))
 
         self._tasks.run(work, self._show_checked, self._show_error, key="extension")
 
@@ -497,7 +502,8 @@ class ExtendStudyDialog(PageDialog):
 
     def _finish(self, *, start: bool) -> None:
         if self._found is not None:
-            self.extendRequested.emit(self._found.seeds, self._found.responses, start)
+            found = self._found
+            self.extendRequested.emit(found.seeds, found.responses, found.rollouts, start)
             self.accept()
 
 
@@ -630,7 +636,7 @@ class StudyView(QWidget):
         self.report = make_button("Report", "file", kind="quiet", tip="One HTML file with all figures of the study")
         self.report.clicked.connect(lambda: self._act(lambda paths: self.reportRequested.emit(paths.root)))
         self.extend = make_button("Extend…", "plus", kind="quiet", clicked=self._ask_extension,
-                                  tip="Add seeds or best responses; what is done is kept")  # fmt: skip
+                                  tip="Add seeds, best responses or rollouts; what is done is kept")  # fmt: skip
         self.top = Card()
         fill(
             self.top.body, row(make_card_heading("Studies"), None, self.new), self.list, SPACE_2,
@@ -663,11 +669,10 @@ class StudyView(QWidget):
         self.chart = ChartCard("By variant", height=240)
         self.table = TableCard("Share right, 95% interval", None)
         self.differences = TableCard("Paired differences in points", None)
-        self.cards = (self.chart, self.table, self.differences)
+        self.lengths = TableCard("By rollouts a run", None)
+        self.cards = (self.chart, self.table, self.differences, self.lengths)
         self.figures = QWidget()
-        column(
-            self.words, self.tools, self.chart, self.table, self.differences, spacing=SPACE_4, parent=self.figures
-        )  # fmt: skip
+        column(self.words, self.tools, *self.cards, spacing=SPACE_4, parent=self.figures)
         column(self.empty, self.top, self.figures, None, spacing=SPACE_4, margins=(0, 8, 0, 0), parent=self)
 
     def _ask_extension(self) -> None:
@@ -732,6 +737,9 @@ class StudyView(QWidget):
         self.by_seed.setVisible(bool(measures))
         for card in self.cards:
             card.setVisible(bool(measures))
+        self.lengths.setVisible(bool(results.earlier))
+        lengths = lengths_table(results)
+        self.lengths.render_table("", "The runs were extended; what was measured before is kept.", lengths, lengths)
         self._render_figures()
 
     def _render_figures(self) -> None:
