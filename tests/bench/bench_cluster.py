@@ -171,12 +171,15 @@ def stop_it(cluster, config):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ray", type=Path, required=True)
+    parser.add_argument("--ray", type=Path, help="an environment with Ray; made there where it is missing")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--megabytes", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.ray is None:
+        print("It needs Ray in an environment of its own, which --ray FOLDER makes.")
+        return
     if not (options.ray / "bin" / "ray").exists():
         subprocess.run([sys.executable, "-m", "venv", options.ray], check=True)
         subprocess.run([options.ray / "bin" / "pip", "install", "-q", "ray[default]"], check=True)

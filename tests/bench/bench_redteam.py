@@ -272,12 +272,16 @@ WHAT = ["robust", "robust-correlated", "cued", "planted"]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=WHAT, default=WHAT[:3])
+    # Without `choices`: argparse 3.11 looks for no argument at all among them, too.
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)} (default: the first three)")
     parser.add_argument("--campaigns", type=int, default=20, help="simulated ones, of each kind")
     parser.add_argument("--seeds", type=int, default=2, help="campaigns on a target with a weakness")
     parser.add_argument("--full", action="store_true", help="everything, with 100 campaigns and 10 seeds")
     parser.add_argument("--steps", type=int, default=120, help="training steps that plant the weakness")
     options = parser.parse_args()
+    if unknown := set(options.what) - set(WHAT):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    options.what = options.what or WHAT[:3]
     if options.full:
         options.what, options.campaigns, options.seeds = WHAT, 100, 10
     fine = True

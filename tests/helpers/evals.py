@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections import defaultdict
 from dataclasses import replace
 
 from training.core.answers import AnswerGrader
@@ -165,13 +166,12 @@ def verify(path):
         targets, suites = (dict(db.execute(f"SELECT name, id FROM {t}")) for t in ("targets", "suites"))
         chunk_rows = db.execute("SELECT target, suite, condition, start, stop, rows FROM chunks").fetchall()
         cells = {tuple(row[:4]): row[4] for row in db.execute("SELECT * FROM cells")}
+    of_block = defaultdict(list)
+    for t in traces:
+        of_block[targets[t.row.key.target], suites[t.row.key.suite], t.row.key.condition].append(t)
     faults = [] if sum(c[-1] for c in chunk_rows) == len(traces) else ["the chunks count other rows"]
     for target, suite, condition, start, stop, counted in chunk_rows:
-        mine = [
-            t for t in traces
-            if (targets[t.row.key.target], suites[t.row.key.suite], t.row.key.condition) == (target, suite, condition)
-            and start <= t.row.key.item < stop
-        ]  # fmt: skip
+        mine = [t for t in of_block[target, suite, condition] if start <= t.row.key.item < stop]
         kinds = {t.row.key.item: t.problem.kind for t in mine}
         types = {
             (t.row.key.item, t.row.key.index): TYPES.index(t.prompt.hint_type) if t.prompt.hint_type else NO_TYPE
