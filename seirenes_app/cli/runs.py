@@ -56,10 +56,19 @@ from seirenes_app.store.workspace import RunMark, Workspace
 from training.core.types import Stage
 from training.errors import UserError
 from training.evaluation.metric_types import UnreadShares
-from training.runs.config import RunConfig, load_config, profile_of
+from training.runs.config import RunConfig, change_for_resume, load_config, profile_of
 from training.runs.files import user_path
 from training.runs.paths import RunPaths, change_settings, default_runs_root, new_run
-from training.runs.processes import ASK_ONLY, FORCE, RunSummary, read_run, require_idle, running_process, watch_run
+from training.runs.processes import (
+    ASK_ONLY,
+    FORCE,
+    RunSummary,
+    read_run,
+    require_idle,
+    require_unreached,
+    running_process,
+    watch_run,
+)
 from training.runs.status import RunState, RunStatus
 
 
@@ -218,8 +227,8 @@ def resume(options: argparse.Namespace) -> int:
     paths = find_run(options.run)
     require_idle(paths, paths.run_id, "Watch it in the window.")
     state = read_run(paths).state
-    if state is not None and state.status is RunStatus.FINISHED:
-        raise UserError(f"{paths.run_id} is finished: all {state.steps} steps are done. Start a new run instead.")
+    if state is not None:
+        require_unreached(paths.run_id, change_for_resume(load_config(paths.config), options.overrides), state)
     if state is not None and state.can_edit_settings and not state.can_resume:
         raise UserError(f"{paths.run_id} failed on its settings ({state.message}) {_EDIT_SETTINGS}")
     if options.overrides:

@@ -38,13 +38,20 @@ from seirenes_app.services.cluster import (
 from seirenes_app.services.formatting import clock
 from training.cluster_job import CONFIG_VARIABLE, DATA, END, EVENT, FILE, MORE, kind_of
 from training.errors import UserError, exit_code
-from training.runs.config import PROMPTS, RunConfig, named_paths
+from training.runs.config import PROMPTS, RunConfig, load_config, named_paths
 from training.runs.control import Command, CommandKind, CommandTail, commands_size
 from training.runs.events import SCHEMA_VERSION, EventKind
 from training.runs.files import decode_format, expanded, explained, read_text, write_whole
 from training.runs.lock import RunLock
 from training.runs.paths import RunPaths, default_runs_root, new_run
-from training.runs.processes import process_at_work, running_process, start_process, start_trainer
+from training.runs.processes import (
+    process_at_work,
+    read_run,
+    require_unreached,
+    running_process,
+    start_process,
+    start_trainer,
+)
 
 FORMAT = 1
 POLL_S = 2.0
@@ -204,7 +211,7 @@ def continue_run(paths: RunPaths, *, detached: bool = True) -> int:
     """Start what goes on with a run, and return its PID: the trainer, or for a run on a cluster the follower.
 
     A run that has ended on its cluster is submitted once more, with the settings that its directory has now; the
-    trainer there resumes from its newest checkpoint. A UserError for one that is finished.
+    trainer there resumes from its newest checkpoint. A UserError for one that has nothing left to train.
     """
     link = read_link(paths)
     if link is None:
@@ -213,8 +220,8 @@ def continue_run(paths: RunPaths, *, detached: bool = True) -> int:
         raise UserError(f"{paths.run_id} is followed already.")
     _seq, last = _repair(paths.events)
     if last.get("event") == EventKind.DONE:
-        if last.get("outcome") == "finished":
-            raise UserError(f"{paths.run_id} is finished. Start a new run instead.")
+        if (state := read_run(paths).state) is not None:
+            require_unreached(paths.run_id, load_config(paths.config), state)
         if last.get("error") == _NOT_SAID:
             # How it ended was not written by the run, whose own events go on with this number.
             _drop_last_line(paths.events)

@@ -15,6 +15,7 @@ from training.runner import LOOP_FILE, run_directory
 from training.runs.control import CommandKind, send_command
 from training.runs.files import LONGEST_DATABASE_PATH
 from training.runs.lock import FolderMovedError
+from training.runs.paths import change_settings
 
 ONE = ["steps=3", "rollout.questions=2", "rollout.clean=2", "rollout.hinted=1", "checkpoint.every=1",
        "evaluation.every=0"]  # fmt: skip
@@ -131,6 +132,19 @@ def test_an_evaluation_that_a_stop_cut_off_is_made_on_resume(tmp_path, when):
         assert json.loads((paths.checkpoints / "step_000000/loop.json").read_text())["evaluated"] is None
     assert run_directory(paths.root) == "finished"
     assert [e.data["step"] for e in events_of(paths) if e.kind == "eval"] == [0, 1]
+
+
+@pytest.mark.parametrize("limit", ["steps=2", "max_rollouts=1"])
+def test_a_run_that_has_finished_is_trained_longer_as_if_it_had_not_ended(tmp_path, limit):
+    once, twice = make_run(tmp_path, "once", *ONE, "steps=4"), make_run(tmp_path, "twice", *ONE, "steps=4", limit)
+    for paths in (once, twice, twice):
+        assert run_directory(paths.root) == "finished"
+    before = checkpoints(twice)[-1]
+    assert before < "step_000004"
+    change_settings(twice, ["steps=4", "max_rollouts=0"])
+    assert run_directory(twice.root) == "finished"
+    weights = [(p.checkpoints / "step_000004/model.safetensors").read_bytes() for p in (once, twice)]
+    assert weights[0] == weights[1] != (twice.checkpoints / before / "model.safetensors").read_bytes()
 
 
 def test_a_roll_back_restores_what_was_evaluated_and_is_evaluated_itself(tmp_path):

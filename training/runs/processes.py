@@ -119,6 +119,17 @@ def require_idle(paths: RunPaths, name: str, remedy: str = "") -> None:
         raise UserError(" ".join(filter(None, (f"{name} is running already (process {found.pid}).", remedy))))
 
 
+def require_unreached(run: str, config: RunConfig, state: RunState) -> None:
+    """A UserError where a run that has finished has nothing left to train with this configuration."""
+    if state.status is not RunStatus.FINISHED or not state.has_reached(config.steps, config.max_rollouts):
+        return
+    done, rollouts = state.done_steps, int(state.latest.get("rollouts_total") or 0)
+    by_steps = done >= config.steps
+    reached = f"{done:,} of {config.steps:,} steps" if by_steps else f"{rollouts:,} rollouts"
+    more = f"steps={2 * done}" if by_steps else f"max_rollouts={2 * config.max_rollouts}"
+    raise UserError(f"{run} is finished: {reached} are done. To train it longer, resume it with more: --set {more}")
+
+
 def _wrote_done(paths: RunPaths, since: float) -> bool:
     """Whether the process that was started then has written how it ended: it is only closing down."""
     try:

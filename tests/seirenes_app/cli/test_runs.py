@@ -20,8 +20,9 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("SEIRENES_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("SEIRENES_DATA", str(tmp_path / "data"))
     for name in ("20261127-0900-demo", LONG):
-        log = EventLog(new_run(tmp_path / "runs", RunConfig(), name).events)
+        log = EventLog(new_run(tmp_path / "runs", RunConfig(steps=9), name).events)
         log.write(EventKind.LAUNCH, steps=9, mode="seirenes", model="starter", resumed_from=None)
+        log.write(EventKind.STEP, step=9, metrics={"rollouts_total": 400.0})
         log.write(EventKind.DONE, outcome="finished", message="", error=None)
         log.close()
 
@@ -67,9 +68,19 @@ def test_the_progress_of_a_run_that_is_stuck_says_so_and_promises_no_end(monkeyp
     assert "left" not in _progress_line(replace(state, status=RunStatus.STALLED, silent_s=70.0)).details
 
 
-def test_a_finished_run_is_not_resumed(capsys):
+def test_a_finished_run_is_resumed_only_where_something_is_left_to_train(capsys, tmp_path, monkeypatch):
     assert main(["resume", "20261127"]) == 2
-    assert "is finished" in capsys.readouterr().err
+    assert "is finished: 9 of 9 steps are done" in capsys.readouterr().err
+    assert main(["resume", "20261127", "--set", "steps=20", "--set", "max_rollouts=400"]) == 2
+    assert "400 rollouts are done. To train it longer, resume it with more: --set max_rollouts=800" in (
+        capsys.readouterr().err
+    )
+    config = tmp_path / "runs" / "20261127-0900-demo" / "config.json"
+    assert json.loads(config.read_text())["steps"] == 9
+    launched = []
+    monkeypatch.setattr("seirenes_app.cli.runs.continue_run", lambda paths: launched.append(paths.run_id) or 1)
+    assert main(["resume", "20261127", "--set", "steps=20", "--detach"]) == 0
+    assert (launched, json.loads(config.read_text())["steps"]) == (["20261127-0900-demo"], 20)
 
 
 def test_presets_are_listed(capsys):

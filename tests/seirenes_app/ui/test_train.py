@@ -19,7 +19,7 @@ from seirenes_app.store.resources import resources_root
 from seirenes_app.ui.controllers.model_inventory import ModelInventory
 from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog
-from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
+from seirenes_app.ui.pages.train.dialogs import ExportModelDialog, TrainLongerDialog
 from seirenes_app.ui.pages.train.page import TrainPage
 from seirenes_app.ui.tasks import TaskRunner
 from seirenes_app.ui.theme import apply_theme
@@ -597,6 +597,29 @@ def test_a_run_whose_memory_ran_out_is_resumed_with_the_setting_that_it_proposes
     page.view.banner.buttons[title].click()
     assert resumed == [run.paths]
     assert load_config(run.paths.config).rollout.questions == 16
+
+
+@pytest.mark.parametrize(("limit", "changed"), [(0, (80, 0)), (400, (80, 0))])
+def test_a_finished_run_is_trained_longer(page, qtbot, root, monkeypatch, limit, changed):
+    made = Run(root, config=RunConfig(steps=2, max_rollouts=limit))
+    made.write(EventKind.STEP, step=2, metrics={"seconds": 6.0, "rollouts_total": 400.0})
+    open_run(page, qtbot, made.paths)
+    longer = page.actions_["longer"]
+    qtbot.waitUntil(lambda: page._state.done_steps == 2)
+    assert not longer.isEnabled()
+    made.end(outcome="finished", message="", error=None)
+    qtbot.waitUntil(longer.isEnabled)
+    longer.trigger()
+    (dialog,) = page.findChildren(TrainLongerDialog)
+    qtbot.waitUntil(dialog.isVisible)
+    assert (dialog.steps.minimum(), dialog.steps.value()) == (3, 4)
+    dialog.steps.setValue(80)
+    assert dialog.said.text() == "78 steps more, about 8 min at the pace so far."
+    resumed = []
+    monkeypatch.setattr(page._control, "resume", resumed.append)
+    qtbot.keyClick(dialog, Qt.Key.Key_Return)
+    config = load_config(made.paths.config)
+    assert (resumed, (config.steps, config.max_rollouts)) == ([made.paths], changed)
 
 
 def test_clusters_open_by_key_over_the_form_and_over_a_run(page, qtbot, run, tmp_path, monkeypatch):

@@ -47,6 +47,7 @@ RUN_ACTIONS = (
     ActionSpec("train.traces", "Traces", "", "traces", "Read this run's rollouts"),
     ActionSpec("train.robustness", "Robustness", "", "chart", "This run over its checkpoints"),
     ActionSpec("train.resume", "Resume", "", "resume", "Start a trainer that continues from the newest checkpoint"),
+    ActionSpec("train.longer", "Train longer…", "", "resume", "More steps for a run that has finished"),
     ActionSpec("train.follow", "Follow again", "", "refresh", "Go on reading what the run on its cluster writes"),
     ActionSpec(
         "train.fetch", "Fetch from the cluster…", "", "drop", "Bring checkpoints, rollouts and evaluations here"

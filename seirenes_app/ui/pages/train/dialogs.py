@@ -1,19 +1,26 @@
-"""Export of a run's model: which checkpoint, in which format, to which place."""
+"""Export of a run's model: which checkpoint, in which format, to which place; and more steps for a finished run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog, QFormLayout, QWidget
 
 from seirenes_app.inference.model_export import QUANTIZATIONS, run_export, say_roles
-from seirenes_app.services.formatting import byte_size
+from seirenes_app.services.formatting import byte_size, count_of, duration
 from seirenes_app.ui.tasks import TaskRunner
+from seirenes_app.ui.theme import SPACE_2
+from seirenes_app.ui.widgets.boxes import fill, number_field, row
+from seirenes_app.ui.widgets.buttons import make_button
+from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
+from seirenes_app.ui.widgets.labels import make_label
 from training.core.types import Role
-from training.runs.config import Tuning
+from training.runs.config import RunConfig, Tuning, describe_options
 from training.runs.paths import RunPaths, adversary_of
+from training.runs.status import RunState
 
 FORMAT_TITLES = {
     "hf": "Hugging Face folder",
@@ -23,6 +30,7 @@ FORMAT_TITLES = {
 }
 LORA_ONLY = ("lora", "gguf-lora")
 SUFFIXES = {"gguf": ".gguf", "gguf-lora": ".gguf"}
+MOST_STEPS = next(int(o.high) for o in describe_options() if o.key == "steps" and o.high is not None)
 
 
 class ExportModelDialog(FileExportDialog):
@@ -101,3 +109,41 @@ class ExportModelDialog(FileExportDialog):
 
     def describe_progress(self, done: int, total: int) -> str:
         return f"{byte_size(done)} of {byte_size(total)} written"
+
+
+class TrainLongerDialog(PageDialog):
+    """How many steps a run that has finished is to have in all, and how long that takes. It changes nothing itself."""
+
+    changed = Signal(object)
+    """The settings to resume the run with, as KEY=VALUE texts."""
+
+    def __init__(self, paths: RunPaths, state: RunState, config: RunConfig, parent: QWidget | None = None) -> None:
+        super().__init__("Train longer", parent)
+        self._done, self._limited = state.done_steps, config.max_rollouts > 0
+        taken = state.history.series("seconds")[1]
+        self._pace_s = sum(taken) / len(taken) if taken else 0.0
+        self.steps = number_field(self._done + 1, MOST_STEPS, step=10)
+        self.steps.setValue(2 * self._done)
+        label = make_label("Steps in all")
+        label.setBuddy(self.steps)
+        self.steps.setAccessibleName(label.text())
+        self.said = make_label("", "small")
+        note = f"{paths.run_id} has {count_of(self._done, 'step')}. It goes on from its last checkpoint with the same "
+        note += "settings, as if it had not ended."
+        if self._limited:
+            note += f" Its limit of {config.max_rollouts:,} rollouts is lifted."
+        fill(self.body, make_label(note, "muted", wrap=True), SPACE_2, row(label, self.steps, None), self.said)
+        self.go = make_button("Train longer", "resume", kind="primary", clicked=self._finish)
+        self.go.setDefault(True)
+        fill(self.buttons, None, make_button("Cancel", clicked=self.reject), self.go)
+        self.steps.valueChanged.connect(self._render)
+        self._render()
+
+    def _render(self) -> None:
+        more = self.steps.value() - self._done
+        time = f", about {duration(more * self._pace_s)} at the pace so far" if self._pace_s else ""
+        self.said.setText(f"{count_of(more, 'step')} more{time}.")
+
+    def _finish(self) -> None:
+        self.changed.emit([f"steps={self.steps.value()}", *(["max_rollouts=0"] if self._limited else [])])
+        self.accept()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -28,7 +28,7 @@ from seirenes_app.ui.controllers.trainer_control import TrainerControl
 from seirenes_app.ui.pages.base import Page
 from seirenes_app.ui.pages.train.actions import ACTIONS, QUEUE_ACTIONS, RUN_ACTIONS
 from seirenes_app.ui.pages.train.cluster_dialogs import ClustersDialog, SubmitDialog
-from seirenes_app.ui.pages.train.dialogs import ExportModelDialog
+from seirenes_app.ui.pages.train.dialogs import ExportModelDialog, TrainLongerDialog
 from seirenes_app.ui.pages.train.new_run import NewRun
 from seirenes_app.ui.pages.train.run_view import RunView
 from seirenes_app.ui.tasks import TaskRunner
@@ -88,6 +88,7 @@ class TrainPage(Page):
             "traces": lambda: self._with_run(self.tracesRequested.emit),
             "robustness": lambda: self._with_run(self.robustnessRequested.emit),
             "resume": lambda: self._with_run(self._control.resume),
+            "longer": lambda: self._with_run(self.open_longer),
             "follow": lambda: self._with_run(self._control.resume),
             "fetch": lambda: self._with_run(self.open_fetch),
             "edit-settings": lambda: self._with_run(self.edit_settings),
@@ -120,7 +121,7 @@ class TrainPage(Page):
         self.view.head.pauseRequested.connect(lambda: self._with_run(self._toggle_pause))
         self.view.evaluated.connect(self._compare)
         self.view.resumeChangedRequested.connect(lambda change: self._with_run(lambda paths: self._resume_changed(
-            paths, change)))  # fmt: skip
+            paths, [change])))  # fmt: skip
         grid = self.view.grid
         grid.overlay.runsRequested.connect(
             lambda: self._tasks.run(self._library.list_runs, grid.show_runs, key="overlay")
@@ -239,9 +240,17 @@ class TrainPage(Page):
         paused = self._state.status is RunStatus.PAUSED
         (self._control.unpause if paused else self._control.pause)(paths)
 
-    def _resume_changed(self, paths: RunPaths, change: str) -> None:
-        change_settings(paths, [change], "the setting")
+    def _resume_changed(self, paths: RunPaths, changes: Sequence[str]) -> None:
+        change_settings(paths, changes, "the setting")
         self._control.resume(paths)
+
+    def open_longer(self, paths: RunPaths) -> TrainLongerDialog:
+        """Ask how many steps a run that has finished is to have, and go on with it."""
+        dialog = TrainLongerDialog(paths, self._state, load_config(paths.config), self)
+        dialog.changed.connect(lambda changes: self._try("Not done", lambda: self._resume_changed(paths, changes)))
+        dialog.finished.connect(lambda _code: dialog.deleteLater())
+        dialog.open()
+        return dialog
 
     def _discard(self, paths: RunPaths) -> None:
         ask_discard(paths, self, lambda: self._control.discard(paths))

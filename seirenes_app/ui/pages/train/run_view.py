@@ -36,7 +36,7 @@ from training.runs.paths import RunPaths
 from training.runs.processes import RunSummary
 from training.runs.status import LIVE, EvalPoint, RunState, RunStatus
 
-MORE_ACTIONS = ("checkpoint", "fetch", "export-model", "diagnostics", "discard")
+MORE_ACTIONS = ("longer", "checkpoint", "fetch", "export-model", "diagnostics", "discard")
 """In the menu at the end of the header; what discards is not beside what is pressed often."""
 NOT_ON_CLUSTER = "This run is of this machine: its files are here"
 NOT_FETCHED = "No checkpoint was fetched yet: Fetch from the cluster…"
@@ -64,7 +64,7 @@ class RunHeader(QWidget):
         # One button for both: a second press of Space on it must not reach another one.
         self.pause = make_button("Pause", "pause", clicked=self.pauseRequested.emit)
         self.stop = action_button(actions["stop"])
-        self.more = make_button("More", "chevron-down", tip="Checkpoint, export, diagnostics, discard")
+        self.more = make_button("More", "chevron-down", tip="Train longer, checkpoint, export, diagnostics, discard")
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for name in MORE_ACTIONS:
@@ -108,7 +108,7 @@ class RunHeader(QWidget):
         )  # fmt: skip
         for name, on in (
             ("stop", live and not stopping), ("resume", state.can_resume),
-            ("follow", not is_followed),
+            ("longer", state.status is RunStatus.FINISHED), ("follow", not is_followed),
         ):  # fmt: skip
             self._actions[name].setEnabled(on)
         for name, on, why in (
