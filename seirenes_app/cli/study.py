@@ -32,7 +32,6 @@ from seirenes_app.services.study.definition import (
     studies_root,
 )
 from seirenes_app.services.study.execution import (
-    PartStatus,
     StudyState,
     StudyWatch,
     expected_times,
@@ -188,16 +187,15 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([
             {"study": s.paths.run_id, "root": str(s.paths.root), "status": _status(s.state, s.launched),
-             "parts": len(parts_of(s.study)) if s.study else None,
-             "done": s.state.count(PartStatus.FINISHED) if s.state else None, "problem": s.problem} for s in found
+             "parts": len(s.parts) if s.study else None,
+             "done": s.done if s.state else None, "problem": s.problem} for s in found
         ], ensure_ascii=False))  # fmt: skip
         return 0
     for s in found:
         if s.study is None or s.state is None:
             say(f"{s.paths.run_id}: unreadable: {s.problem}")
             continue
-        done, parts = s.state.count(PartStatus.FINISHED), len(parts_of(s.study))
-        say(f"{s.paths.run_id}: {_status(s.state, s.launched)}, {done} of {count_of(parts, 'part')} done")
+        say(f"{s.paths.run_id}: {_status(s.state, s.launched)}, {s.done} of {count_of(len(s.parts), 'part')} done")
     if not found:
         say(f"No study yet. Make one with: seirenes study new {next(iter(bundled_definitions()), 'FILE')}")
     return 0
@@ -259,7 +257,7 @@ def _print_launch(paths: StudyDir, pid: int, as_json: bool) -> int:
 
 
 def _progress_line(state: StudyState, parts: dict[str, Part]) -> ProgressLine:
-    done = state.count(PartStatus.FINISHED)
+    done = state.done(parts.values())
     part = parts.get(state.part)
     doing = f"{part.title}, {percent(state.part_share)}" if part else str(state.stage or state.status)
     left = f"about {countdown(state.eta_s)} left" if state.eta_s is not None else ""

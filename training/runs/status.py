@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -270,6 +271,7 @@ class RunState(ProcessState):
     model: str = ""
     step: int = 0
     steps: int = 0
+    """All steps of the run; where its limit of rollouts ends it before, those that reach it at the pace so far."""
     stage_done: int = 0
     stage_total: int = 0
     launched_step: int = 0
@@ -332,11 +334,15 @@ def reduce(state: RunState, event: Event) -> RunState:
 
 def _launch(s: RunState, e: Event) -> RunState:
     d = e.data
+    most = int(d.get("steps", 0))
     s = replace(
-        s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=d.get("steps", 0),
+        s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=most,
         threads=d.get("threads", 0), settings=d.get("config") or {}, paced_from_s=s.active_s, stepped_s=s.active_s,
         judge=d.get("judge") or {},
     )  # fmt: skip
+    limit, planned = float(s.settings.get("max_rollouts") or 0), float(d.get("rollouts_per_step") or 0)
+    if limit and planned:
+        s = replace(s, steps=min(most, math.ceil(limit / planned)))
     since = d.get("resumed_from")
     if since is None:
         # A run that crashed before its first checkpoint starts over.
@@ -359,8 +365,12 @@ def _stage(s: RunState, e: Event) -> RunState:
 
 def _step(s: RunState, e: Event) -> RunState:
     step, metrics = int(e.data.get("step", s.step)), e.data.get("metrics") or {}
+    steps = s.steps
+    limit, done = float(s.settings.get("max_rollouts") or 0), float(metrics.get("rollouts_total") or 0)
+    if limit and done:
+        steps = min(int(s.settings.get("steps") or steps), max(step, math.ceil(limit * step / done)))
     return replace(
-        s, status=RunStatus.RUNNING, step=step, latest=metrics, history=s.history.append(step, metrics),
+        s, status=RunStatus.RUNNING, step=step, steps=steps, latest=metrics, history=s.history.append(step, metrics),
         stepped_s=s.active_s,
     )  # fmt: skip
 

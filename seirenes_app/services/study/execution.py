@@ -127,8 +127,9 @@ class StudyState(ProcessState):
     def of(self, id_: str) -> PartState:
         return self.parts.get(id_, PartState())
 
-    def count(self, status: PartStatus) -> int:
-        return sum(p.status is status for p in self.parts.values())
+    def done(self, parts: Iterable[Part]) -> int:
+        """How many of these have finished. There may be others, of before the study was extended."""
+        return sum(self.of(part.id).status is PartStatus.FINISHED for part in parts)
 
 
 def reduce(state: StudyState, event: Event) -> StudyState:
@@ -184,8 +185,13 @@ class StudySummary:
         return self.started and self.state is not None and not self.state.over
 
     @property
-    def parts(self) -> int:
-        return len(parts_of(self.study)) if self.study is not None else 0
+    def parts(self) -> tuple[Part, ...]:
+        return parts_of(self.study) if self.study is not None else ()
+
+    @property
+    def done(self) -> int:
+        """How many of its parts have finished."""
+        return self.state.done(self.parts) if self.state is not None else 0
 
 
 def read_summary(paths: StudyDir, watch: StudyWatch | None = None) -> StudySummary:

@@ -606,9 +606,10 @@ def goal_sentence(goal: Goal) -> str:
 
 def conclusions(results: StudyResults) -> tuple[str, ...]:
     """What was shown and what was not, in sentences, from the typed goals and differences."""
-    measured = bool(results.figures[Basis.ROLLOUTS])
-    if not measured and not results.earlier:
+    if not results.figures[Basis.ROLLOUTS] and not results.earlier:
         return ("Nothing is measured yet.",)
+    # The model that all runs begin with is measured before them.
+    measured = not results.earlier or len(results.rows()) > 1
     found = [_scope(results) if measured else f"Nothing is measured yet after {results.rollouts:,} rollouts a run."]
     for measure in (Measure.EXPLOITABILITY, Measure.POOL):
         found += _ahead(results, measure) if measured else []

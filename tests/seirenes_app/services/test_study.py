@@ -487,6 +487,7 @@ def test_runs_go_on_to_more_rollouts_and_what_was_measured_before_stays_beside_i
     left = parts_left(longer, state)
     # The best response to the start stays: it is the same model.
     assert {p.variant for p in parts_of(longer) if p not in left} == {"start"}
+    assert read_summary(paths).done == len(parts_of(longer)) - len(left)
     run, response = (
         next(p for p in left if p.kind is kind and p.variant == "seirenes")
         for kind in (PartKind.RUN, PartKind.RESPONSE)
@@ -504,7 +505,7 @@ def test_runs_go_on_to_more_rollouts_and_what_was_measured_before_stays_beside_i
     assert after.rows() == ("start",)
     assert {row[1] for row in lengths_table(after).rows} == {"400"}
     said = conclusions(after)
-    assert "extended from 400 rollouts" in said[0]
+    assert said[0] == "Nothing is measured yet after 1,600 rollouts a run."
     assert any(text.startswith("After 400 rollouts. Under best response: seirenes is ahead of static") for text in said)
     assert {row[0] for row in all_figures(after).rows} == {400, 1600}
 
@@ -570,4 +571,4 @@ def test_a_broken_study_is_listed_with_its_problem(tmp_path):
     paths.config.write_text("{}")
     (summary,) = StudyRepository(tmp_path / "studies").summaries()
     assert "damaged" in summary.problem
-    assert (summary.parts, summary.live) == (0, False)
+    assert (summary.parts, summary.done, summary.live) == ((), 0, False)

@@ -614,6 +614,19 @@ def test_a_finished_run_is_not_resumed():
     assert play(LAUNCH, step(1), ("done", {"outcome": "stopped"})).can_resume
 
 
+def test_a_limit_of_rollouts_says_how_many_steps_there_will_be():
+    """Its bound of steps is that of a step in which hardly any hint passes: the time left would be far too long."""
+    launch = ("launch", {"steps": 641, "rollouts_per_step": 1088, "config": {"steps": 641, "max_rollouts": 82_000}})
+    assert play(launch).steps == 76
+    played = play(launch, ("step", {"step": 10, "metrics": {"rollouts_total": 10_000.0}}))
+    assert played.steps == 82
+    assert played.eta_s is not None
+    last = play(
+        launch, ("step", {"step": 79, "metrics": {"rollouts_total": 82_300.0}}), ("done", {"outcome": "finished"})
+    )
+    assert (last.steps, last.done_steps) == (79, 79)
+
+
 @pytest.mark.parametrize(
     ("steps", "rollouts", "reached"), [(2, 0, False), (1, 0, True), (9, 101, False), (9, 100, True), (9, 0, False)]
 )

@@ -38,7 +38,6 @@ from seirenes_app.services.study.definition import (
     read_seeds,
 )
 from seirenes_app.services.study.execution import (
-    PartStatus,
     StudyRepository,
     StudyState,
     StudySummary,
@@ -162,8 +161,8 @@ class StudyMonitor(QObject):
         summary = self.find(self.chosen)
         if summary is None or summary.study is None or summary.state is None:
             return
-        measures = summary.state.of(parts_of(summary.study)[-1].id).folder
-        key = (summary.paths.root, summary.state.count(PartStatus.FINISHED), measures, summary.study)
+        measures = summary.state.of(summary.parts[-1].id).folder
+        key = (summary.paths.root, summary.done, measures, summary.study)
         if key == self._shown:
             return
         self._shown = key
@@ -576,7 +575,7 @@ def _style(summary: StudySummary) -> BadgeStyle:
 
 
 def _parts_text(summary: StudySummary) -> str:
-    return f"{summary.state.count(PartStatus.FINISHED)} of {summary.parts}" if summary.state else ""
+    return f"{summary.done} of {len(summary.parts)}" if summary.state else ""
 
 
 def _size_text(summary: StudySummary) -> str:
@@ -588,12 +587,12 @@ def describe_progress(summary: StudySummary) -> tuple[str, str]:
     state, study = summary.state, summary.study
     if state is None or study is None:
         return summary.problem or "", ""
-    done = f"{state.count(PartStatus.FINISHED)} of {count_of(summary.parts, 'part')}"
+    done = f"{summary.done} of {count_of(len(summary.parts), 'part')}"
     if not summary.started:
         return "It has not been started.", done
     if state.over:
         return " ".join(state.message.split()), done
-    part = next((p for p in parts_of(study) if p.id == state.part), None)
+    part = next((p for p in summary.parts if p.id == state.part), None)
     doing = part.title if part else "preparing"
     left = f"about {countdown(state.eta_s)} left" if state.eta_s is not None else ""
     share = percent(state.part_share) if part else ""
