@@ -716,7 +716,8 @@ def _run(paths: RunPaths, log: EventLog, control: ProcessControl) -> str:
         control.closing()
         message = f"{outcome.capitalize()} at step {runner.loop.step_number} of {config.steps}."
         if outcome == "finished" and runner.loop.step_number < config.steps:
-            message = f"Finished at step {runner.loop.step_number}, with {config.max_rollouts:,} rollouts or more."
+            limit = f"the limit of {config.max_rollouts:,} rollouts"
+            message = f"Finished at step {runner.loop.step_number}, which reached {limit}."
         if not runner.saved:
             message += " This step was not recorded: the run continues from its newest checkpoint."
         log.write(EventKind.DONE, outcome=outcome, message=message, error=None, time=runner.timer.take())
