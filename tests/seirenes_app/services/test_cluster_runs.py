@@ -18,7 +18,7 @@ from training.errors import UserError
 from training.runs.config import RunConfig
 from training.runs.control import CommandKind, send_command
 from training.runs.lock import RunLock
-from training.runs.paths import RunPaths
+from training.runs.paths import RunPaths, change_settings
 from training.runs.processes import FORCE, StopEscalation, last_followed, read_run, start_trainer
 
 
@@ -151,7 +151,7 @@ def test_a_job_that_ends_without_a_word_has_failed(lab, jobs):
 
 def test_a_run_that_ended_on_its_cluster_goes_on_there(lab, jobs, tmp_path, monkeypatch):
     jobs.environment["DIE"] = "1"
-    paths = submit(lab, RunConfig())
+    paths = submit(lab, RunConfig(steps=1))
     assert follow(paths, poll_s=0.1)
     del jobs.environment["DIE"]
     # The follower's process is played by this one.
@@ -162,6 +162,8 @@ def test_a_run_that_ended_on_its_cluster_goes_on_there(lab, jobs, tmp_path, monk
     assert read_run(paths).state.status == "finished"
     with pytest.raises(UserError, match="finished"):
         cluster_runs.continue_run(paths)
+    change_settings(paths, ["steps=2"])
+    assert cluster_runs.continue_run(paths) == ["seirenes_app.services.cluster_runs"]
 
 
 def test_no_trainer_is_started_here_for_a_run_on_a_cluster(lab):
