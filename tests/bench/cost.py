@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -139,7 +141,7 @@ def read(run: RunPaths, answers: dict[int, OutcomeArrays]) -> Course:
             last = now
     return Course(
         [spent[step] for step in answers],
-        [{c: float(right_rates(cells.where(condition=c)).mean()) for c in CONDITIONS} for cells in answers.values()],
+        [{c: float(np.nanmean(right_rates(cells.where(condition=c)))) for c in CONDITIONS} for cells in answers.values()],
         at / len(rows), sum(rows) / len(rows), answers[max(answers)],
     )  # fmt: skip
 
