@@ -227,10 +227,10 @@ def resume(options: argparse.Namespace) -> int:
     paths = find_run(options.run)
     require_idle(paths, paths.run_id, "Watch it in the window.")
     state = read_run(paths).state
-    if state is not None:
-        require_unreached(paths.run_id, change_for_resume(load_config(paths.config), options.overrides), state)
     if state is not None and state.can_edit_settings and not state.can_resume:
         raise UserError(f"{paths.run_id} failed on its settings ({state.message}) {_EDIT_SETTINGS}")
+    if state is not None:
+        require_unreached(paths.run_id, change_for_resume(load_config(paths.config), options.overrides), state)
     if options.overrides:
         change_settings(paths, options.overrides)
     check_engine_server(load_config(paths.config))

@@ -33,6 +33,7 @@ OTHER_WORDS = "other_words"
 """The value of reasoner.anchor_problems that names no file."""
 OLD_PROMPTS, PROMPTS = "model.prompt_style", "model.prompts"
 """The key of prompts in the configurations of version 0.1, and today's."""
+MOST_STEPS = 1_000_000
 
 
 class Mode(StrEnum):
@@ -318,7 +319,7 @@ class RunConfig:
 
     name: str = option("demo", "Name of the run.")
     mode: Mode = option(Mode.SEIRENES, "seirenes, or a baseline: clean_rl, static, random.")
-    steps: int = option(80, "Self-play steps.", unit="steps", low=1, high=1_000_000)
+    steps: int = option(80, "Self-play steps.", unit="steps", low=1, high=MOST_STEPS)
     max_rollouts: int = option(0, "Stop after the step that reaches this many rollouts; 0: no limit.", low=0)
     model: ModelConfig = field(default_factory=ModelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)

@@ -334,15 +334,12 @@ def reduce(state: RunState, event: Event) -> RunState:
 
 def _launch(s: RunState, e: Event) -> RunState:
     d = e.data
-    most = int(d.get("steps", 0))
     s = replace(
-        s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=most,
+        s, run_id=d.get("run_id", s.run_id), mode=d.get("mode", ""), model=d.get("model", ""), steps=d.get("steps", 0),
         threads=d.get("threads", 0), settings=d.get("config") or {}, paced_from_s=s.active_s, stepped_s=s.active_s,
         judge=d.get("judge") or {},
     )  # fmt: skip
-    limit, planned = float(s.settings.get("max_rollouts") or 0), float(d.get("rollouts_per_step") or 0)
-    if limit and planned:
-        s = replace(s, steps=min(most, math.ceil(limit / planned)))
+    s = replace(s, steps=_all_steps(s, 1, d.get("rollouts_per_step")))
     since = d.get("resumed_from")
     if since is None:
         # A run that crashed before its first checkpoint starts over.
@@ -363,12 +360,17 @@ def _stage(s: RunState, e: Event) -> RunState:
     return replace(s, step=step, stage_done=d.get("done", 0), stage_total=d.get("total", 0))
 
 
+def _all_steps(s: RunState, step: int, rollouts: float | None) -> int:
+    """All steps of a run that makes so many rollouts in `step` steps, its limit of rollouts kept."""
+    limit = float(s.settings.get("max_rollouts") or 0)
+    if not limit or not rollouts:
+        return s.steps
+    return min(int(s.settings.get("steps") or s.steps), max(step, math.ceil(limit * step / rollouts)))
+
+
 def _step(s: RunState, e: Event) -> RunState:
     step, metrics = int(e.data.get("step", s.step)), e.data.get("metrics") or {}
-    steps = s.steps
-    limit, done = float(s.settings.get("max_rollouts") or 0), float(metrics.get("rollouts_total") or 0)
-    if limit and done:
-        steps = min(int(s.settings.get("steps") or steps), max(step, math.ceil(limit * step / done)))
+    steps = _all_steps(s, step, metrics.get("rollouts_total"))
     return replace(
         s, status=RunStatus.RUNNING, step=step, steps=steps, latest=metrics, history=s.history.append(step, metrics),
         stepped_s=s.active_s,

@@ -26,6 +26,7 @@ from seirenes_app.store.resources import presets_folder, studies_folder
 from training.errors import UserError
 from training.resources import data_folder
 from training.runs.config import (
+    MOST_STEPS,
     Mode,
     RunConfig,
     absolute_setting,
@@ -43,7 +44,6 @@ FORMAT = 1
 STUDY = "study.json"
 START = "start"
 """The name of the model that all runs begin with, where a variant's would be."""
-MOST_STEPS = 1_000_000
 MOST_RESPONSES = 100
 
 
@@ -96,6 +96,11 @@ class StudyDefinition:
     shorter: tuple[int, ...] = ()
     """The rollouts of every run before the study was extended to more, ascending."""
 
+    @property
+    def length(self) -> int:
+        """The rollouts of every run where the study was extended to them, 0 otherwise."""
+        return self.rollouts if self.shorter else 0
+
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)
 
@@ -143,7 +148,7 @@ class Part:
 def parts_of(study: StudyDefinition) -> tuple[Part, ...]:
     """All parts in the order in which they are done: seed by seed, so that the first seed can be read early."""
     found: list[Part] = []
-    length = study.rollouts if study.shorter else 0
+    length = study.length
     for number, seed in enumerate(study.seeds):
         runs = [Part(run_part(study, v.name, seed), PartKind.RUN, v.name, seed, length=length) for v in study.variants]
         found += runs
@@ -173,7 +178,7 @@ def _id(kind: PartKind, *of: str | int, number: int = 1, length: int = 0) -> str
 
 def run_part(study: StudyDefinition, variant: str, seed: int) -> str:
     """The id of the part that trains this variant with this seed."""
-    return _id(PartKind.RUN, variant, seed, length=study.rollouts if study.shorter else 0)
+    return _id(PartKind.RUN, variant, seed, length=study.length)
 
 
 def at_shorter(study: StudyDefinition) -> tuple[StudyDefinition, ...]:

@@ -268,10 +268,10 @@ class Expected(NamedTuple):
 
 def parts_left(study: StudyDefinition, state: StudyState) -> tuple[Part, ...]:
     """What is to be done; all Reasoners are measured again where one is yet to be trained."""
-    left = [p for p in parts_of(study) if state.of(p.id).status is not PartStatus.FINISHED]
-    if any(p.kind is PartKind.RUN for p in left) and left[-1].kind is not PartKind.MEASURES:
-        left.append(parts_of(study)[-1])
-    return tuple(left)
+    parts = parts_of(study)
+    left = [p for p in parts if state.of(p.id).status is not PartStatus.FINISHED]
+    untrained = any(p.kind is PartKind.RUN for p in left)
+    return tuple(p for p in parts if p in left or (untrained and p.kind is PartKind.MEASURES))
 
 
 class _Before(NamedTuple):

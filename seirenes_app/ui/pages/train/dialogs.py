@@ -18,7 +18,7 @@ from seirenes_app.ui.widgets.dialogs import PageDialog
 from seirenes_app.ui.widgets.export_dialog import FileExportDialog
 from seirenes_app.ui.widgets.labels import make_label
 from training.core.types import Role
-from training.runs.config import RunConfig, Tuning, describe_options
+from training.runs.config import MOST_STEPS, RunConfig, Tuning
 from training.runs.paths import RunPaths, adversary_of
 from training.runs.status import RunState
 
@@ -30,7 +30,6 @@ FORMAT_TITLES = {
 }
 LORA_ONLY = ("lora", "gguf-lora")
 SUFFIXES = {"gguf": ".gguf", "gguf-lora": ".gguf"}
-MOST_STEPS = next(int(o.high) for o in describe_options() if o.key == "steps" and o.high is not None)
 
 
 class ExportModelDialog(FileExportDialog):
